@@ -12,6 +12,22 @@ use jiff::tz::TimeZone;
 )]
 pub struct Timestamp(pub i64);
 
+/// As an answer of the API has it: RFC 3339.
+#[cfg(test)]
+impl schemars::JsonSchema for Timestamp {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Timestamp".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "format": "date-time" })
+    }
+}
+
 /// What the clock on the wall shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Local {

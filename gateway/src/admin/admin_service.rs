@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::{Mutex, mpsc};
 
@@ -52,6 +53,14 @@ impl AdminService {
     }
 }
 
+/// An answer, as the pages' templates and the API take it: times are milliseconds until it goes out.
+pub(crate) fn as_json<T: Serialize>(answer: T) -> Value {
+    serde_json::to_value(answer).unwrap_or_default()
+}
+
+/// A question, boxed: what waits for its answer is compiled once and not for each.
+type Read = Box<dyn FnOnce(&TaskContext, &Store) -> store::Result<Option<Value>> + Send>;
+
 impl Inner {
     pub(crate) fn now(&self) -> Timestamp {
         self.context.machine.now()
@@ -70,23 +79,27 @@ impl Inner {
         })
     }
 
-    pub(crate) async fn found(
-        &self,
-        what: String,
-        work: impl FnOnce(&Store) -> store::Result<Option<Value>> + Send + 'static,
-    ) -> Result<Value, ApiError> {
-        self.store(work)
+    async fn found(&self, what: String, read: Read) -> Result<Value, ApiError> {
+        let context = Arc::clone(&self.context);
+        self.store(move |store| read(&context, store))
             .await?
             .ok_or(ApiError::NotFound(format!("There is no {what}; it may be older than 90 days.")))
     }
 
     /// What is partly in the configuration and partly in the store; `what` is missing when there is none.
-    pub(crate) async fn both(
+    pub(crate) fn both(
         &self,
         what: String,
         read: impl FnOnce(&TaskContext, &Store) -> store::Result<Option<Value>> + Send + 'static,
-    ) -> Result<Value, ApiError> {
-        let context = Arc::clone(&self.context);
-        self.found(what, move |store| read(&context, store)).await
+    ) -> impl Future<Output = Result<Value, ApiError>> + Send {
+        self.found(what, Box::new(read))
+    }
+
+    /// The same where there always is something.
+    pub(crate) fn shown<T: Serialize>(
+        &self,
+        read: impl FnOnce(&TaskContext, &Store) -> store::Result<T> + Send + 'static,
+    ) -> impl Future<Output = Result<Value, ApiError>> + Send {
+        self.both(String::new(), move |context, store| read(context, store).map(as_json).map(Some))
     }
 }

@@ -1,22 +1,24 @@
 //! What the pages and the API ask for, answered from the store and the configuration.
 
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 
-use crate::admin::admin_service::{AdminService, Inner};
+use crate::admin::admin_service::{AdminService, Inner, as_json};
 use crate::admin::credentials::{self, entry};
 use crate::admin::filters::{listing, with_states};
-use crate::admin::{audit_log, curves, dry_run, views};
+use crate::admin::views::{All, FirstPage};
+use crate::admin::{audit_log, curves, dry_run, numbers, views};
 use crate::command::approval::RequestState;
 use crate::command::command_state::CommandState;
 use crate::command::question::QuestionState;
-use crate::config::Config;
 use crate::event::incoming::{Event, EventSource, Identity};
 use crate::hex::hex;
-use crate::http::{Actor, AdminAction, AdminApi, AdminQuery, ApiError, ApiFuture};
+use crate::http::{Actor, AdminAction, AdminApi, AdminQuery, ApiError, ApiFuture, MessageAction};
 use crate::ids::MessageId;
-use crate::store::{self, ActError, Listing, Posted, Store};
+use crate::store::{self, ActError, Change, Listing, Page, Posted, Store};
+use crate::task::context::TaskContext;
 use crate::task::orphans;
 use crate::task::wakeups::Written;
 use crate::time::Timestamp;
@@ -26,25 +28,39 @@ const TOPIC_MAX_BYTES: usize = 65_535;
 /// What the intake reads of a payload.
 const PAYLOAD_MAX_BYTES: usize = 64 * 1024;
 
-impl Inner {
-    async fn overview(&self, now: Timestamp) -> Result<Value, ApiError> {
-        let month = now.month();
-        let found = self.store(move |store| store.overview(now)).await?;
-        let usage = self.store(Store::usage).await?.into_iter().filter(|row| row.month == month);
-        let free = self.store(Store::free).await?.into_iter().filter(|row| row.month == month);
-        let restored = self.store(Store::unreleased).await?;
-        let mut shown = views::overview(&self.context, found, restored, usage, free)?;
-        shown["curves"] = curves::first_page(self, now).await?;
-        Ok(shown)
-    }
+/// What was held since a backup was restored.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
+pub struct Released {
+    /// So many messages may leave now.
+    pub released: usize,
+}
 
+/// The token or the session.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
+pub struct Ended<T> {
+    pub id: T,
+}
+
+/// The event is on disk.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Accepted {
+    #[cfg_attr(test, schemars(extend("const" = true)))]
+    pub accepted: bool,
+    /// It came before under this key.
+    pub repeated: bool,
+}
+
+impl Inner {
     pub(crate) async fn look(&self, query: AdminQuery) -> Result<Value, ApiError> {
         let now = self.now();
         match query {
-            AdminQuery::Overview => self.overview(now).await,
+            AdminQuery::Overview => self.shown(move |context, store| overview(context, store, now)).await,
             AdminQuery::Messages(filter) => self.list(listing(&filter)?, Store::list_messages).await,
             AdminQuery::Message(id) => {
-                self.found(format!("message {id}"), move |store| store.whole_message(id)).await
+                self.both(format!("message {id}"), move |_, store| store.whole_message(id)).await
             }
             AdminQuery::Alerts(filter) => self.list(listing(&filter)?, Store::list_alerts).await,
             AdminQuery::Alert(id) => curves::alert(self, id, now).await,
@@ -60,67 +76,55 @@ impl Inner {
             AdminQuery::Questions(filter) => {
                 self.list(with_states(filter, QuestionState::WORDS)?, Store::list_questions).await
             }
-            AdminQuery::Waiting => Ok(self.store(Store::count_open).await?.into()),
-            AdminQuery::Strangers(filter) => audit_log::strangers(self, &filter).await,
+            AdminQuery::Waiting => self.shown(|_, store| store.count_open()).await,
+            AdminQuery::Strangers(filter) => {
+                let limit = listing(&filter)?.limit;
+                self.shown(move |_, store| store.list_strangers(limit)).await
+            }
             AdminQuery::Try { topic, payload, content_type } => {
                 check_event(&topic, &payload)?;
                 let event = Event { content_type, ..Event::new(EventSource::Cli, topic, payload, now) };
-                Ok(dry_run::tried(&self.context.config, &self.rules, event))
+                Ok(as_json(dry_run::tried(&self.context.config, &self.rules, event)))
             }
             AdminQuery::Silences => self.silences().await,
             AdminQuery::Configuration(what) => self.look_at_configuration(what).await,
-            AdminQuery::Usage => {
-                Ok(views::usage(self.store(Store::usage).await?, self.store(Store::free).await?))
-            }
-            AdminQuery::Tokens => Ok(self.store(Store::tokens).await?.into()),
-            AdminQuery::Sessions => Ok(self.store(move |store| store.sessions(now)).await?.into()),
+            AdminQuery::Usage => self.shown(views::all_usage).await,
+            AdminQuery::Tokens => self.shown(|_, store| store.tokens().map(All::of)).await,
+            AdminQuery::Sessions => self.shown(move |_, store| store.sessions(now).map(All::of)).await,
             AdminQuery::Contacts => {
-                self.both(String::new(), move |context, store| views::contacts(context, store, now).map(Some))
-                    .await
+                self.shown(move |context, store| views::contacts(context, store, now)).await
             }
             AdminQuery::Contact(id) => {
                 self.both(format!("contact {id}"), move |context, store| {
-                    views::contact(context, store, &id, now)
+                    Ok(views::contact(context, store, &id, now)?.map(as_json))
                 })
                 .await
             }
-            AdminQuery::Rules => {
-                self.both(String::new(), |context, store| views::rules(context, store).map(Some)).await
-            }
-            AdminQuery::Devices => Ok(json!({ "items": self.store(Store::device_list).await? })),
+            AdminQuery::Rules => self.shown(views::rules).await,
+            AdminQuery::Devices => self.shown(|_, store| store.device_list().map(All::of)).await,
             AdminQuery::Device(id) => curves::device(self, id, now).await,
-            AdminQuery::Connections => {
-                self.both(String::new(), |context, store| views::connections(context, store).map(Some)).await
-            }
+            AdminQuery::Connections => self.shown(numbers::connections).await,
             AdminQuery::Connection(name) => {
                 self.both(format!("connection {name}"), move |context, store| {
-                    views::connection(context, store, &name)
+                    Ok(numbers::connection(context, store, &name)?.map(as_json))
                 })
                 .await
             }
-            AdminQuery::Setup => {
-                self.both(String::new(), |context, store| views::setup(context, store).map(Some)).await
-            }
+            AdminQuery::Setup => self.shown(numbers::setup).await,
         }
     }
 
-    async fn list(
+    fn list<T: 'static>(
         &self,
         listing: Listing,
-        read: fn(&Store, &Listing) -> store::Result<Value>,
-    ) -> Result<Value, ApiError> {
-        self.store(move |store| read(store, &listing)).await
+        read: fn(&Store, &Listing) -> store::Result<Page<T>>,
+    ) -> impl Future<Output = Result<Value, ApiError>> + Send {
+        self.shown(move |_, store| read(store, &listing))
     }
 
     async fn do_it(&self, action: AdminAction, actor: Actor) -> Result<Value, ApiError> {
         match action {
-            AdminAction::Retry(id) => self.decide(id, actor, "retry", orphans::retry).await,
-            AdminAction::Hold(id) => {
-                self.decide(id, actor, "hold", |store, _, id, now| store.hold(id, now)).await
-            }
-            AdminAction::Cancel(id) => {
-                self.decide(id, actor, "cancel", |store, _, id, now| store.cancel(id, now)).await
-            }
+            AdminAction::Decide(id, action) => self.decide(id, action, actor).await,
             AdminAction::Release => self.release(actor).await,
             AdminAction::Alert(id, action) => self.decide_alert(id, action, &actor).await,
             AdminAction::Silence { rule, lasts, comment } => {
@@ -136,14 +140,14 @@ impl Inner {
             AdminAction::RevokeToken(id) => {
                 let now = self.now();
                 match self.store(move |store| credentials::revoke_token(store, id, &actor, now)).await? {
-                    true => Ok(json!({ "id": id })),
+                    true => Ok(as_json(Ended { id })),
                     false => Err(ApiError::NotFound("There is no such token any more.".into())),
                 }
             }
             AdminAction::EndSession(id) => {
                 let (now, named) = (self.now(), id.clone());
                 match self.store(move |store| credentials::end_session(store, &named, &actor, now)).await? {
-                    true => Ok(json!({ "id": id })),
+                    true => Ok(as_json(Ended { id })),
                     false => Err(ApiError::NotFound("There is no such session any more.".into())),
                 }
             }
@@ -164,16 +168,16 @@ impl Inner {
         self.store(move |store| store.record_change(&note, now)).await
     }
 
-    async fn decide(
-        &self,
-        id: i64,
-        actor: Actor,
-        action: &'static str,
-        change: fn(&Store, &Config, MessageId, Timestamp) -> Result<(), ActError>,
-    ) -> Result<Value, ApiError> {
+    async fn decide(&self, id: i64, action: MessageAction, actor: Actor) -> Result<Value, ApiError> {
         let (live, now) = (self.context.live.get(), self.now());
         let decided = self.store(move |store| {
-            let outcome = match change(store, &live, MessageId(id), now) {
+            let message = MessageId(id);
+            let outcome = match action {
+                MessageAction::Retry => orphans::retry(store, &live, message, now),
+                MessageAction::Hold => store.hold(message, now),
+                MessageAction::Cancel => store.cancel(message, now),
+            };
+            let outcome = match outcome {
                 Err(ActError::Sql(error)) => return Err(error),
                 Err(refusal @ ActError::NoSuchMessage(_)) => Err(ApiError::NotFound(refusal.to_string())),
                 Err(
@@ -184,7 +188,7 @@ impl Inner {
                 Ok(()) => Ok(()),
             };
             let words = outcome.as_ref().map_or_else(ApiError::to_string, |()| "done".to_owned());
-            store.record_change(&entry(&actor, action, format!("message {id}"), &words), now)?;
+            store.record_change(&entry(&actor, action.as_str(), format!("message {id}"), &words), now)?;
             Ok(outcome)
         });
         decided.await??;
@@ -203,7 +207,7 @@ impl Inner {
         });
         let released = released.await?;
         self.context.wakeups.after(Written::Message);
-        Ok(json!({ "released": released }))
+        Ok(as_json(Released { released }))
     }
 
     /// The same way in as an event of the broker; a key that came before is ours already.
@@ -223,7 +227,7 @@ impl Inner {
         let (asked, digest) = (key.clone(), sum.clone());
         match self.store(move |store| store.posted(&asked, &digest)).await? {
             Posted::New => {}
-            Posted::Before => return Ok(json!({ "accepted": true, "repeated": true })),
+            Posted::Before => return Ok(as_json(Accepted { accepted: true, repeated: true })),
             Posted::Different => {
                 let how =
                     "This Idempotency-Key came before with another event; take a new one for a new event.";
@@ -243,7 +247,7 @@ impl Inner {
         kept.await.map_err(|_| gone())?;
         // A crash before this line is harmless: repeated, the event is recognised by its name, or means nothing again.
         self.store(move |store| store.keep_posted(&key, &sum, now)).await?;
-        Ok(json!({ "accepted": true, "repeated": false }))
+        Ok(as_json(Accepted { accepted: true, repeated: false }))
     }
 }
 
@@ -286,9 +290,17 @@ pub(crate) fn check_event(topic: &str, payload: &str) -> Result<(), ApiError> {
     Err(ApiError::Malformed(wrong.into()))
 }
 
-fn changes(store: &Store, listing: &Listing) -> store::Result<Value> {
+fn overview(context: &TaskContext, store: &Store, now: Timestamp) -> store::Result<FirstPage> {
+    let month = now.month();
+    let usage = store.usage()?.into_iter().filter(|row| row.month == month);
+    let free = store.free()?.into_iter().filter(|row| row.month == month);
+    let (usage, curves) = (views::usage(usage, free), curves::first_page(context, store, now)?);
+    Ok(views::overview(context, store.overview(now)?, store.unreleased()?, usage, curves))
+}
+
+fn changes(store: &Store, listing: &Listing) -> store::Result<Page<Change>> {
     let rows = store.changes(listing.before.as_ref().map(|cursor| cursor.id), listing.limit)?;
-    let full = rows.len() == listing.limit as usize;
-    let next = rows.last().filter(|_| full).map(|row| row["id"].to_string());
-    Ok(json!({ "items": rows, "next": next }))
+    let full = rows.0.len() == listing.limit as usize;
+    let next = rows.0.last().filter(|_| full).map(|row| row["id"].to_string());
+    Ok(Page { items: rows, next })
 }

@@ -4,10 +4,13 @@
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::admin::admin_service::Inner;
+use crate::admin::admin_service::{Inner, as_json};
 use crate::admin::credentials::entry;
+#[cfg(test)]
+use crate::admin::numbers::ShownConnection;
 use crate::config::{Connection, Secret, SecretBox, api_url, api_version, digits, versions};
 use crate::doctor::{Finding, Severity, examine_account};
 use crate::http::{Actor, AdminQuery, ApiError, NewConnection};
@@ -18,6 +21,7 @@ use crate::task::context::TaskContext;
 use crate::task::live_config::connections;
 use crate::task::orphans;
 use crate::task::wakeups::Written;
+use crate::time::Timestamp;
 use crate::whatsapp::graph::GraphApi;
 
 /// One name each, as in the configuration.
@@ -27,6 +31,31 @@ const CONNECTIONS_MAX: usize = 16;
 /// Messages a second unless Meta has raised it, and the most that the sender was tried with.
 const RATE: u32 = 80;
 const RATE_MAX: u32 = 1_000;
+
+/// A number that was connected, or changed.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Connected {
+    #[cfg_attr(test, schemars(with = "ShownConnection"))]
+    pub connection: Value,
+    pub checks: Vec<Finding>,
+}
+
+/// What Meta says of a number.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Checked {
+    pub name: String,
+    pub checked_at: Timestamp,
+    pub checks: Vec<Finding>,
+}
+
+/// A number that was disconnected or forgotten.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
+pub struct Gone {
+    pub name: String,
+}
 
 /// After a change: the store's rows are read again, and everybody who waits for a number looks.
 async fn reload(context: &TaskContext) -> Result<(), crate::store::StoreError> {
@@ -51,17 +80,16 @@ impl Inner {
         for next in checks.iter_mut().filter_map(|finding| finding.next.as_mut()) {
             *next = next.replace("; write it into the file, it is used at once", "; enter it here");
         }
-        let found = json!(checks);
         if checks.iter().any(|finding| finding.severity == Severity::Error) {
             let name = &wanted.name.0;
             tracing::warn!(connection = name, "a number was not connected: a check failed");
             self.write_down(actor, "connect", name, "a check failed").await?;
             let words = "Nothing was kept: each failed check says what to do.";
-            return Err(ApiError::Checked(words.into(), found));
+            return Err(ApiError::Checked(words.into(), as_json(checks)));
         }
         self.keep(&wanted, actor).await?;
         let connection = self.look(AdminQuery::Connection(wanted.name.0.clone())).await?;
-        Ok(json!({ "connection": connection, "checks": found }))
+        Ok(as_json(Connected { connection, checks }))
     }
 
     /// The app secret, and the subscription, which is made rather than demanded.
@@ -231,7 +259,7 @@ impl Inner {
             )));
         }
         self.reload().await?;
-        Ok(json!({ "name": name }))
+        Ok(as_json(Gone { name }))
     }
 
     /// Asks Meta now: token, scopes, number, quality, tier, subscription.
@@ -240,9 +268,8 @@ impl Inner {
         let Some(connection) = live.connections.iter().find(|known| known.name.0 == name) else {
             return Err(ApiError::NotFound(format!("There is no connection {name}.")));
         };
-        let checks = json!(examine_account(connection, &self.client).await);
-        let at = self.now().0;
-        Ok(json!({ "name": name, "checked_at": at, "checks": checks }))
+        let checks = examine_account(connection, &self.client).await;
+        Ok(as_json(Checked { name: name.to_owned(), checked_at: self.now(), checks }))
     }
 
     async fn reload(&self) -> Result<(), ApiError> {

@@ -6,10 +6,15 @@ pub(crate) mod admin_service;
 pub(crate) mod backend;
 /// Configuration and store, as pages show them.
 pub(crate) mod views;
+/// WhatsApp numbers, as pages show them.
+pub(crate) mod numbers;
 /// What numbers were.
 pub(crate) mod curves;
 /// Filters of addresses, checked.
 pub(crate) mod filters;
+/// The API's description, of which `http/assets/openapi.json` is made.
+#[cfg(test)]
+mod api_description;
 /// The audit as it is shown.
 pub(crate) mod audit_log;
 /// The configuration: drafts, saving, history.

@@ -40,7 +40,7 @@ impl Inner {
         };
         let written = self.store(move |store| {
             let facts = store.contact_facts(&contact, now)?;
-            if facts["stopped"] == true {
+            if facts.stopped {
                 let how = format!(
                     "{} wrote STOP and gets nothing before they write START: call them.",
                     person.name
@@ -48,7 +48,12 @@ impl Inner {
                 return Ok(Err(ApiError::NotPossible(how)));
             }
             // Over the number that they wrote to.
-            let open = facts["windows"][0]["connection"].as_str().map(ConnectionName::from);
+            let open = facts
+                .windows
+                .0
+                .first()
+                .and_then(|window| window["connection"].as_str())
+                .map(ConnectionName::from);
             let connection = open.clone().unwrap_or(first);
             let lane = Conversation { connection, contact: person.id.clone() };
             let id = store.compose(&lane, &person.to, &Content::text(text), now)?;

@@ -21,12 +21,14 @@ pub struct Plot {
 
 /// A moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Mark {
     pub at: Timestamp,
 }
 
 /// What came within a short time.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Reading {
     #[serde(rename = "since_at")]
     pub since: Timestamp,

@@ -153,7 +153,7 @@ fn make(new: &New) -> Result<(), Failure> {
 fn list(listing: &Listing) -> Result<(), Failure> {
     let (config, store) = listing.place.open()?;
     let now = SystemClock.now();
-    let tokens = store.tokens().map_err(read)?;
+    let tokens = store.tokens().map_err(read)?.0;
     if listing.json {
         say_json(&with_times(tokens));
         return Ok(());
@@ -182,7 +182,7 @@ fn list(listing: &Listing) -> Result<(), Failure> {
 
 fn list_sessions(listing: &Listing) -> Result<(), Failure> {
     let (config, store) = listing.place.open()?;
-    let sessions = store.sessions(SystemClock.now()).map_err(read)?;
+    let sessions = store.sessions(SystemClock.now()).map_err(read)?.0;
     if listing.json {
         say_json(&with_times(sessions));
         return Ok(());

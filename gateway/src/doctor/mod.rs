@@ -43,6 +43,7 @@ pub use bundle::bundle;
 
 /// How bad it is; the exit code is that of monitoring plugins: 0, 1, 2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     #[serde(rename = "ok")]
@@ -53,6 +54,7 @@ pub enum Severity {
 
 /// One thing that was looked at.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Check"))]
 pub struct Finding {
     pub severity: Severity,
     /// What was looked at: `token`, `number`, `webhook`.

@@ -15,7 +15,7 @@ const LATELY: Duration = Duration::from_secs(30 * 24 * 3_600);
 pub fn examine(findings: &mut Findings, config: &Config) {
     let Ok(store) = Store::open_existing(&config.site.state_directory) else { return };
     let now = SystemClock.now();
-    for token in store.tokens().unwrap_or_default() {
+    for token in store.tokens().map(|tokens| tokens.0).unwrap_or_default() {
         let at = |name: &str| token[name].as_i64().map(Timestamp);
         let Some(end) = at("expires_at").filter(|_| at("revoked_at").is_none()) else { continue };
         if at("used_at").is_none() || end > now + SOON || end + LATELY < now {

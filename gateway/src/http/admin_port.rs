@@ -83,9 +83,7 @@ pub enum AdminQuery {
 
 #[derive(Debug, Clone)]
 pub enum AdminAction {
-    Retry(i64),
-    Hold(i64),
-    Cancel(i64),
+    Decide(i64, MessageAction),
     /// What is held since a backup was restored.
     Release,
     /// To a contact, in words.
@@ -122,6 +120,18 @@ pub enum AdminAction {
 }
 
 word_enum! {
+    /// What somebody decides about a message.
+    MessageAction {
+        /// It leaves now, whatever it waited for.
+        Retry = "retry",
+        /// It waits until somebody sends it.
+        Hold = "hold",
+        /// It never leaves.
+        Cancel = "cancel",
+    }
+}
+
+word_enum! {
     /// What somebody decides about an alert that goes on.
     AlertAction {
         /// Somebody takes care.
@@ -135,16 +145,29 @@ word_enum! {
 
 /// A number to connect; what is left out stays as it was. Secrets go in here, and nothing brings them out again.
 #[derive(Debug, Clone, Default, serde::Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct NewConnection {
+    #[cfg_attr(test, schemars(length(max = 40), regex(pattern = "^[A-Za-z0-9_-]+$")))]
     pub name: String,
+    /// Digits; under WhatsApp, API Setup in Meta's dashboard
     pub phone_number_id: Option<String>,
+    /// Digits; on the same page
     pub business_account_id: Option<String>,
+    /// Write-only
+    #[cfg_attr(test, schemars(with = "Option<String>", extend("writeOnly" = true)))]
     pub access_token: Option<SecretString>,
+    /// Write-only
+    #[cfg_attr(test, schemars(with = "Option<String>", extend("writeOnly" = true)))]
     pub app_secret: Option<SecretString>,
+    /// Write-only
+    #[cfg_attr(test, schemars(with = "Option<String>", extend("writeOnly" = true)))]
     pub verify_token: Option<SecretString>,
+    /// https://graph.facebook.com without it
     pub api_url: Option<String>,
+    /// v25.0 without it
     pub api_version: Option<String>,
+    #[cfg_attr(test, schemars(range(min = 1, max = 1000)))]
     pub messages_per_second: Option<u32>,
 }
 
@@ -182,17 +205,26 @@ pub const LIMIT_MAX: u32 = 500;
 
 /// Which rows of a list; the addresses of pages and of the API have the same names.
 #[derive(Debug, Clone, Default, serde::Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Filter {
+    /// A contact's id.
     pub contact: Option<String>,
+    /// Only those in this state.
     pub state: Option<String>,
+    /// To people, or from them.
     pub direction: Option<String>,
+    /// A rule's name.
     pub rule: Option<String>,
-    /// RFC 3339.
+    /// RFC 3339; empty is no bound.
     pub since: Option<String>,
+    /// RFC 3339; empty is no bound.
     pub until: Option<String>,
+    /// Words in the message.
     pub text: Option<String>,
+    /// From an answer's `next`.
     pub cursor: Option<String>,
+    /// Rows, 50 unless given.
     pub limit: Option<u32>,
 }
 

@@ -1,18 +1,23 @@
-//! The API: what the pages show, as JSON, for programs. `assets/openapi.json` describes it; `tests/it/web` compares.
+//! The API: what the pages show, as JSON, for programs. `endpoints.rs` lists it; `assets/openapi.json` describes it.
 
 use std::sync::Arc;
 
 use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, RawPathParams, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodFilter, MethodRouter, on};
 use axum::{Json, Router};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::problem::problem;
-use crate::http::admin_port::{AdminAction, AdminQuery, AlertAction, ApiError, Filter, LIMIT_MAX, Scope};
+use super::configuration::api as configuration;
+use super::endpoints::Endpoint;
+use super::problem::Refusal;
+use crate::http::admin_port::{
+    AdminAction, AdminQuery, AlertAction, ApiError, Filter, LIMIT_MAX, MessageAction, NewConnection,
+};
 use crate::http::state::{AppState, RequestContext};
 use crate::packed::{packed, unpack};
 use crate::time::Timestamp;
@@ -22,141 +27,144 @@ const DESCRIPTION: &[u8] = packed!("openapi.json");
 const AT_ONCE: u32 = 50;
 /// Of an idempotency key: a UUID has 36.
 const KEY_MAX_BYTES: usize = 200;
+const NO_NUMBER: &str = "ids are whole numbers";
+
+pub type ApiState = State<Arc<AppState>>;
+pub type Body<T> = Result<Json<T>, JsonRejection>;
+pub type Answer = Result<Response, Refusal>;
+type Filtered = Result<Query<Filter>, QueryRejection>;
+/// What an address asks for, or why nothing is there.
+type Found<T> = Result<T, &'static str>;
 
 pub fn api_routes() -> Router<Arc<AppState>> {
-    Router::new()
-        .route("/api/openapi.json", get(description))
-        .route(
-            "/api/overview",
-            get(|state: ApiState, request: RequestContext| answer(state, request, AdminQuery::Overview)),
-        )
-        .route("/api/messages", get(messages))
-        .route("/api/messages/{id}", get(message))
-        .route("/api/outbox/{id}/{action}", post(decide))
-        .route("/api/outbox/release", post(release))
-        .route("/api/alerts", get(alerts))
-        .route("/api/alerts/{id}", get(alert))
-        .route("/api/alerts/{id}/{action}", post(decide_alert))
-        .route(
-            "/api/devices",
-            get(|state: ApiState, request: RequestContext| answer(state, request, AdminQuery::Devices)),
-        )
-        .route("/api/devices/{id}", get(device))
-        .route("/api/commands", get(commands))
-        .route("/api/audit", get(audit))
-        .route("/api/trail", get(trail))
-        .route(
-            "/api/trail/check",
-            get(|state: ApiState, request: RequestContext| answer(state, request, AdminQuery::TrailCheck)),
-        )
-        .route("/api/requests", get(requests))
-        .route("/api/questions", get(questions))
-        .route("/api/strangers", get(strangers))
-        .route(
-            "/api/contacts",
-            get(|state: ApiState, request: RequestContext| answer(state, request, AdminQuery::Contacts)),
-        )
-        .route("/api/contacts/{id}", get(contact))
-        .route("/api/contacts/{id}/messages", post(write))
-        .route(
-            "/api/rules",
-            get(|state: ApiState, request: RequestContext| answer(state, request, AdminQuery::Rules)),
-        )
-        .route("/api/rules/try", post(attempt))
-        .route(
-            "/api/usage",
-            get(|state: ApiState, request: RequestContext| answer(state, request, AdminQuery::Usage)),
-        )
-        .route(
-            "/api/whatsapp/setup",
-            get(|state: ApiState, request: RequestContext| answer(state, request, AdminQuery::Setup)),
-        )
-        .route("/api/events", post(event))
+    Endpoint::ALL.iter().fold(Router::new(), |router, one| router.route(one.path(), served(*one)))
 }
 
-type ApiState = State<Arc<AppState>>;
-type Filtered = Result<Query<Filter>, QueryRejection>;
+fn served(endpoint: Endpoint) -> MethodRouter<Arc<AppState>> {
+    let method = endpoint.method();
+    let ask = |question: fn(&str) -> Found<AdminQuery>| {
+        on(method, move |state: ApiState, address: RawPathParams| asked(state, address, question))
+    };
+    let list = |question: fn(Filter) -> AdminQuery| {
+        on(method, move |state: ApiState, filter: Filtered| listed(state, filter, question))
+    };
+    let whole = |question: fn(Filter) -> AdminQuery| {
+        on(method, move |state: ApiState, filter: Filtered| whole(state, filter, question))
+    };
+    let act = |action: fn(&str, &str) -> Found<AdminAction>| {
+        on(method, move |state: ApiState, request: RequestContext, address: RawPathParams| {
+            acted(state, request, address, action)
+        })
+    };
+    match endpoint {
+        Endpoint::Openapi => on(method, description),
+        Endpoint::Overview => ask(|_| Ok(AdminQuery::Overview)),
+        Endpoint::Messages => list(AdminQuery::Messages),
+        Endpoint::Message => ask(|id| number(id).map(AdminQuery::Message)),
+        Endpoint::Decide => act(decide),
+        Endpoint::Release => act(|_, _| Ok(AdminAction::Release)),
+        Endpoint::Alerts => list(AdminQuery::Alerts),
+        Endpoint::Alert => ask(|id| number(id).map(AdminQuery::Alert)),
+        Endpoint::DecideAlert => act(decide_alert),
+        Endpoint::Commands => list(AdminQuery::Commands),
+        Endpoint::Audit => list(AdminQuery::Audit),
+        Endpoint::Trail => whole(AdminQuery::Trail), // each piece would bring the chain's check with it
+        Endpoint::TrailCheck => ask(|_| Ok(AdminQuery::TrailCheck)),
+        Endpoint::Requests => list(AdminQuery::Requests),
+        Endpoint::Questions => list(AdminQuery::Questions),
+        Endpoint::Strangers => whole(AdminQuery::Strangers), // it has no cursor
+        Endpoint::Contacts => ask(|_| Ok(AdminQuery::Contacts)),
+        Endpoint::Contact => ask(|id| Ok(AdminQuery::Contact(id.to_owned()))),
+        Endpoint::Write => {
+            let write = |contact, Words { text }| AdminAction::Write { contact, text };
+            sent(method, StatusCode::OK, write)
+        }
+        Endpoint::Rules => ask(|_| Ok(AdminQuery::Rules)),
+        Endpoint::Try => on(method, attempt),
+        Endpoint::Devices => ask(|_| Ok(AdminQuery::Devices)),
+        Endpoint::Device => ask(|id| Ok(AdminQuery::Device(id.to_owned()))),
+        Endpoint::Usage => ask(|_| Ok(AdminQuery::Usage)),
+        Endpoint::Setup => ask(|_| Ok(AdminQuery::Setup)),
+        Endpoint::Event => on(method, event),
+        Endpoint::Connections | Endpoint::Status => ask(|_| Ok(AdminQuery::Connections)),
+        Endpoint::ConnectNew => sent(method, StatusCode::CREATED, connect),
+        Endpoint::WhatsappConnect => sent(method, StatusCode::OK, connect),
+        Endpoint::Connection => ask(|name| Ok(AdminQuery::Connection(name.to_owned()))),
+        Endpoint::ChangeConnection => on(method, change),
+        Endpoint::DeleteConnection => act(|name, _| Ok(AdminAction::Forget(name.to_owned()))),
+        Endpoint::CheckConnection => act(|name, _| Ok(AdminAction::Check(name.to_owned()))),
+        Endpoint::WhatsappDisconnect => {
+            sent(method, StatusCode::OK, |_, Named { name }| AdminAction::Disconnect(name))
+        }
+        Endpoint::Tokens => ask(|_| Ok(AdminQuery::Tokens)),
+        Endpoint::RevokeToken => act(|id, _| number(id).map(AdminAction::RevokeToken)),
+        Endpoint::Sessions => ask(|_| Ok(AdminQuery::Sessions)),
+        Endpoint::EndSession => act(|id, _| Ok(AdminAction::EndSession(id.to_owned()))),
+        Endpoint::Configuration => on(method, configuration::read),
+        Endpoint::ReplaceConfiguration => on(method, configuration::replace),
+        Endpoint::CheckConfiguration => on(method, configuration::check),
+    }
+}
+
+fn number(id: &str) -> Found<i64> {
+    id.parse().map_err(|_| NO_NUMBER)
+}
+
+fn decide(id: &str, action: &str) -> Found<AdminAction> {
+    let how = "a message can be sent again, held or cancelled: retry, hold, cancel";
+    Ok(AdminAction::Decide(number(id)?, MessageAction::parse(action).ok_or(how)?))
+}
+
+fn decide_alert(id: &str, action: &str) -> Found<AdminAction> {
+    let how = "an alert has a whole number, and can be taken: acknowledge, resolve, silence";
+    let (id, action) = id.parse().ok().zip(AlertAction::parse(action)).ok_or(how)?;
+    Ok(AdminAction::Alert(id, action))
+}
+
+fn connect(_: String, given: NewConnection) -> AdminAction {
+    AdminAction::Connect(Box::new(given))
+}
 
 async fn description() -> Response {
     ([(header::CONTENT_TYPE, "application/vnd.oai.openapi+json;version=3.1")], unpack(DESCRIPTION))
         .into_response()
 }
 
-pub async fn answer(State(state): ApiState, request: RequestContext, question: AdminQuery) -> Response {
-    if let Err(refusal) = request.caller.may(Scope::Read) {
-        return *refusal;
+/// What stands in the address at that place of its pattern; empty where there is none.
+fn part(address: &RawPathParams, place: usize) -> &str {
+    address.iter().nth(place).map_or("", |(_, part)| part)
+}
+
+fn nothing(how: &'static str) -> Refusal {
+    Refusal::new(StatusCode::NOT_FOUND, how)
+}
+
+/// An answer as programs see it.
+fn shown(mut answer: Value) -> Json<Value> {
+    times(&mut answer);
+    Json(answer)
+}
+
+async fn asked(
+    State(state): ApiState,
+    address: RawPathParams,
+    question: fn(&str) -> Found<AdminQuery>,
+) -> Answer {
+    let question = question(part(&address, 0)).map_err(nothing)?;
+    Ok(shown(state.admin.ask(question).await?).into_response())
+}
+
+async fn whole(State(state): ApiState, filter: Filtered, question: fn(Filter) -> AdminQuery) -> Answer {
+    Ok(shown(state.admin.ask(question(filter?.0)).await?).into_response())
+}
+
+async fn listed(State(state): ApiState, filter: Filtered, question: fn(Filter) -> AdminQuery) -> Answer {
+    let filter = filter?.0;
+    if filter.limit.is_some_and(|limit| (AT_ONCE + 1..=LIMIT_MAX).contains(&limit)) {
+        let long = in_pieces(&state, filter, question).await?;
+        return Ok(([(header::CONTENT_TYPE, "application/json")], long).into_response());
     }
-    match state.admin.ask(question).await {
-        Ok(mut found) => {
-            times(&mut found);
-            Json(found).into_response()
-        }
-        Err(trouble) => trouble.into_response(),
-    }
-}
-
-async fn messages(state: ApiState, request: RequestContext, filter: Filtered) -> Response {
-    filtered(state, request, filter, AdminQuery::Messages).await
-}
-
-async fn alerts(state: ApiState, request: RequestContext, filter: Filtered) -> Response {
-    filtered(state, request, filter, AdminQuery::Alerts).await
-}
-
-async fn commands(state: ApiState, request: RequestContext, filter: Filtered) -> Response {
-    filtered(state, request, filter, AdminQuery::Commands).await
-}
-
-async fn audit(state: ApiState, request: RequestContext, filter: Filtered) -> Response {
-    filtered(state, request, filter, AdminQuery::Audit).await
-}
-
-/// In one piece: each piece would bring the chain's check with it.
-async fn trail(state: ApiState, request: RequestContext, filter: Filtered) -> Response {
-    whole(state, request, filter, AdminQuery::Trail).await
-}
-
-async fn requests(state: ApiState, request: RequestContext, filter: Filtered) -> Response {
-    filtered(state, request, filter, AdminQuery::Requests).await
-}
-
-async fn questions(state: ApiState, request: RequestContext, filter: Filtered) -> Response {
-    filtered(state, request, filter, AdminQuery::Questions).await
-}
-
-async fn strangers(state: ApiState, request: RequestContext, filter: Filtered) -> Response {
-    whole(state, request, filter, AdminQuery::Strangers).await // it has no cursor
-}
-
-async fn whole(
-    state: ApiState,
-    request: RequestContext,
-    filter: Filtered,
-    ask: impl Fn(Filter) -> AdminQuery,
-) -> Response {
-    match filter {
-        Ok(Query(filter)) => answer(state, request, ask(filter)).await,
-        Err(wrong) => problem(StatusCode::UNPROCESSABLE_ENTITY, &wrong.body_text()),
-    }
-}
-
-async fn filtered(
-    state: ApiState,
-    request: RequestContext,
-    filter: Filtered,
-    ask: impl Fn(Filter) -> AdminQuery,
-) -> Response {
-    match filter {
-        Ok(Query(filter)) if filter.limit.is_some_and(|limit| (AT_ONCE + 1..=LIMIT_MAX).contains(&limit)) => {
-            if let Err(refusal) = request.caller.may(Scope::Read) {
-                return *refusal;
-            }
-            let long = in_pieces(&state.0, filter, ask).await;
-            let json = |body| ([(header::CONTENT_TYPE, "application/json")], body).into_response();
-            long.map_or_else(IntoResponse::into_response, json)
-        }
-        filter => whole(state, request, filter, ask).await,
-    }
+    Ok(shown(state.admin.ask(question(filter)).await?).into_response())
 }
 
 /// A long list as JSON, asked for piece by piece from cursor to cursor: what is written is out of memory before the next
@@ -164,7 +172,7 @@ async fn filtered(
 async fn in_pieces(
     state: &AppState,
     mut filter: Filter,
-    ask: impl Fn(Filter) -> AdminQuery,
+    ask: fn(Filter) -> AdminQuery,
 ) -> Result<Vec<u8>, ApiError> {
     let mut left = filter.limit.unwrap_or_default();
     let mut body = b"{\"items\":[".to_vec();
@@ -192,115 +200,90 @@ async fn in_pieces(
     }
 }
 
-async fn message(state: ApiState, request: RequestContext, Path(id): Path<String>) -> Response {
-    numbered(state, request, &id, AdminQuery::Message).await
+/// Done, and written down as theirs.
+pub async fn act(
+    state: &AppState,
+    request: &RequestContext,
+    action: AdminAction,
+) -> Result<Json<Value>, ApiError> {
+    state.admin.act(action, request.who()).await.map(shown)
 }
 
-async fn alert(state: ApiState, request: RequestContext, Path(id): Path<String>) -> Response {
-    numbered(state, request, &id, AdminQuery::Alert).await
-}
-
-async fn device(state: ApiState, request: RequestContext, Path(id): Path<String>) -> Response {
-    answer(state, request, AdminQuery::Device(id)).await
-}
-
-async fn contact(state: ApiState, request: RequestContext, Path(id): Path<String>) -> Response {
-    answer(state, request, AdminQuery::Contact(id)).await
-}
-
-async fn numbered(
-    state: ApiState,
-    request: RequestContext,
-    id: &str,
-    ask: impl Fn(i64) -> AdminQuery,
-) -> Response {
-    match id.parse() {
-        Ok(id) => answer(state, request, ask(id)).await,
-        Err(_) => problem(StatusCode::NOT_FOUND, "ids are whole numbers"),
-    }
-}
-
-async fn decide(
+async fn acted(
     State(state): ApiState,
     request: RequestContext,
-    Path((id, action)): Path<(String, String)>,
-) -> Response {
-    if let Err(refusal) = request.caller.may(Scope::Act) {
-        return *refusal;
-    }
-    let Ok(id) = id.parse() else { return problem(StatusCode::NOT_FOUND, "ids are whole numbers") };
-    let action = match action.as_str() {
-        "retry" => AdminAction::Retry(id),
-        "hold" => AdminAction::Hold(id),
-        "cancel" => AdminAction::Cancel(id),
-        _ => {
-            return problem(
-                StatusCode::NOT_FOUND,
-                "a message can be sent again, held or cancelled: retry, hold, cancel",
-            );
-        }
-    };
-    act(&state, &request, action).await
+    address: RawPathParams,
+    action: fn(&str, &str) -> Found<AdminAction>,
+) -> Answer {
+    let action = action(part(&address, 0), part(&address, 1)).map_err(nothing)?;
+    Ok(act(&state, &request, action).await?.into_response())
 }
 
-async fn release(State(state): ApiState, request: RequestContext) -> Response {
-    if let Err(refusal) = request.caller.may(Scope::Act) {
-        return *refusal;
-    }
-    act(&state, &request, AdminAction::Release).await
+/// With what the address names first and the body.
+fn sent<T: DeserializeOwned + Send + 'static>(
+    method: MethodFilter,
+    status: StatusCode,
+    action: fn(String, T) -> AdminAction,
+) -> MethodRouter<Arc<AppState>> {
+    let handler = move |State(state): ApiState,
+                        request: RequestContext,
+                        address: RawPathParams,
+                        body: Body<T>| async move {
+        let action = action(part(&address, 0).to_owned(), body?.0);
+        Answer::Ok((status, act(&state, &request, action).await?).into_response())
+    };
+    on(method, handler)
 }
 
-async fn decide_alert(
-    State(state): ApiState,
-    request: RequestContext,
-    Path((id, action)): Path<(String, String)>,
-) -> Response {
-    if let Err(refusal) = request.caller.may(Scope::Act) {
-        return *refusal;
-    }
-    let (Ok(id), Some(action)) = (id.parse(), AlertAction::parse(&action)) else {
-        let how = "an alert has a whole number, and can be taken: acknowledge, resolve, silence";
-        return problem(StatusCode::NOT_FOUND, how);
-    };
-    act(&state, &request, AdminAction::Alert(id, action)).await
+/// To a contact.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Words {
+    /// 4,096 UTF-16 code units at most, and not white space alone
+    #[cfg_attr(test, schemars(length(max = 4096), regex(pattern = NOT_BLANK)))]
+    pub text: String,
 }
+
+/// As [`str::trim`] sees it.
+#[cfg(test)]
+const NOT_BLANK: &str = r"[^\t-\r \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]";
 
 #[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-struct Words {
-    text: String,
+pub struct Named {
+    pub name: String,
 }
 
-async fn write(
+/// The name stands in the address; what is left out stays.
+async fn change(
     State(state): ApiState,
     request: RequestContext,
-    Path(contact): Path<String>,
-    words: Result<Json<Words>, JsonRejection>,
-) -> Response {
-    if let Err(refusal) = request.caller.may(Scope::Act) {
-        return *refusal;
+    address: RawPathParams,
+    body: Body<NewConnection>,
+) -> Answer {
+    let (given, name) = (body?.0, part(&address, 0).to_owned());
+    if !given.name.is_empty() && given.name != name {
+        let how = "a connection keeps its name; make a new one";
+        return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, how));
     }
-    match words {
-        Ok(Json(Words { text })) => act(&state, &request, AdminAction::Write { contact, text }).await,
-        Err(wrong) => problem(wrong.status(), &wrong.body_text()),
-    }
+    state.admin.ask(AdminQuery::Connection(name.clone())).await?;
+    let action = AdminAction::Connect(Box::new(NewConnection { name, ..given }));
+    Ok(act(&state, &request, action).await?.into_response())
 }
 
-async fn act(state: &AppState, request: &RequestContext, action: AdminAction) -> Response {
-    match state.admin.act(action, request.who()).await {
-        Ok(mut done) => {
-            times(&mut done);
-            Json(done).into_response()
-        }
-        Err(trouble) => trouble.into_response(),
-    }
-}
-
-/// As a publish on the topic would be; the payload is JSON, or a text as it is.
+/// As a publish on the topic would be.
 #[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-struct Event {
+pub struct Event {
+    #[cfg_attr(
+        test,
+        schemars(length(min = 1), regex(pattern = r"^[^$+#\u0000][^+#\u0000]*$"), example = "pos/3/paper")
+    )]
     topic: String,
+    /// JSON, or a text as it is.
     #[serde(default)]
     payload: Value,
     content_type: Option<String>,
@@ -318,18 +301,11 @@ impl Event {
     }
 }
 
-async fn attempt(
-    state: ApiState,
-    request: RequestContext,
-    event: Result<Json<Event>, JsonRejection>,
-) -> Response {
-    match event {
-        Ok(Json(event)) => {
-            let (payload, content_type) = (event.payload(), event.content_type);
-            answer(state, request, AdminQuery::Try { topic: event.topic, payload, content_type }).await
-        }
-        Err(wrong) => problem(wrong.status(), &wrong.body_text()),
-    }
+async fn attempt(State(state): ApiState, event: Body<Event>) -> Answer {
+    let Json(event) = event?;
+    let (payload, content_type) = (event.payload(), event.content_type);
+    let question = AdminQuery::Try { topic: event.topic, payload, content_type };
+    Ok(shown(state.admin.ask(question).await?).into_response())
 }
 
 /// 202 when it is on disk, like the acknowledgement of a publish.
@@ -337,33 +313,19 @@ async fn event(
     State(state): ApiState,
     request: RequestContext,
     headers: HeaderMap,
-    event: Result<Json<Event>, JsonRejection>,
-) -> Response {
-    if let Err(refusal) = request.caller.may(Scope::Events) {
-        return *refusal;
-    }
-    let key = headers
-        .get("idempotency-key")
-        .and_then(|key| key.to_str().ok())
-        .unwrap_or_default()
-        .trim_matches('"');
+    event: Body<Event>,
+) -> Answer {
+    let key = headers.get("idempotency-key").and_then(|key| key.to_str().ok()).unwrap_or_default();
+    let key = key.trim_matches('"').to_owned();
     if key.is_empty() || key.len() > KEY_MAX_BYTES {
         let how = "send an Idempotency-Key of up to 200 characters, a new one for each event and the same when you repeat it";
-        return problem(StatusCode::BAD_REQUEST, how);
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, how));
     }
-    let event = match event {
-        Ok(Json(event)) => event,
-        Err(wrong) => return problem(wrong.status(), &wrong.body_text()),
-    };
-    if let Err(refusal) = request.caller.may_tell(&event.topic) {
-        return *refusal;
-    }
+    let Json(event) = event?;
+    request.caller.may_tell(&event.topic)?;
     let (payload, content_type) = (event.payload(), event.content_type);
-    let action = AdminAction::Event { topic: event.topic, payload, content_type, key: key.to_owned() };
-    match state.admin.act(action, request.who()).await {
-        Ok(answer) => (StatusCode::ACCEPTED, Json(answer)).into_response(),
-        Err(trouble) => trouble.into_response(),
-    }
+    let action = AdminAction::Event { topic: event.topic, payload, content_type, key };
+    Ok((StatusCode::ACCEPTED, act(&state, &request, action).await?).into_response())
 }
 
 /// Milliseconds, as the store has them, become RFC 3339: every field called `at` or `…_at`.
@@ -381,24 +343,5 @@ pub fn times(value: &mut Value) {
         }
         Value::Array(items) => items.iter_mut().for_each(times),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    #[test]
-    fn a_text_of_white_space_is_wrong_in_the_description_too() {
-        let description: Value = serde_json::from_str(&unpack(DESCRIPTION)).unwrap();
-        let body = &description["paths"]["/api/contacts/{id}/messages"]["post"]["requestBody"];
-        let schema = jsonschema::validator_for(&body["content"]["application/json"]["schema"]).unwrap();
-        let blank: String = ('\0'..=char::MAX).filter(|letter| letter.is_whitespace()).collect();
-        assert!(!schema.is_valid(&json!({ "text": blank })), "as `trim` sees it: {blank:?}");
-        for text in ["x", " x ", "\u{1c}", "\u{feff}", "👍"] {
-            assert!(schema.is_valid(&json!({ "text": text })), "{text:?}");
-        }
     }
 }

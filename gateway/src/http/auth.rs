@@ -13,6 +13,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 
+use super::endpoints::Endpoint;
 use super::listen::Peer;
 use super::password::{digest, same};
 use super::problem::problem;
@@ -61,7 +62,7 @@ impl Caller {
         }
     }
 
-    pub fn may(&self, scope: Scope) -> Result<(), Box<Response>> {
+    fn may(&self, scope: Scope) -> Result<(), Box<Response>> {
         match self {
             Self::Page(_) => Ok(()),
             Self::Token(token) if token.scopes.contains(&scope) => Ok(()),
@@ -190,6 +191,9 @@ async fn admit(
         return first_visit(is_ingress || address.to_canonical().is_loopback(), path, api);
     }
     let caller = identify(state, headers).await?;
+    if !matches!(caller, Caller::Nobody) {
+        check_scope(&caller, request)?;
+    }
     match &caller {
         Caller::Nobody
             if matches!(path, "/login" | "/welcome" | "/language") || path.starts_with("/open/") =>
@@ -213,6 +217,13 @@ async fn admit(
         }
         Caller::Page(_) | Caller::Token(_) => Ok(caller),
     }
+}
+
+/// What the address asks for is theirs to ask.
+fn check_scope(caller: &Caller, request: &Parts) -> Result<(), Box<Response>> {
+    let path = request.extensions.get::<MatchedPath>();
+    let endpoint = path.and_then(|path| Endpoint::at(&request.method, path.as_str()));
+    endpoint.and_then(Endpoint::scope).map_or(Ok(()), |scope| caller.may(scope))
 }
 
 /// Before there is a password nobody from elsewhere sees more than this sentence.

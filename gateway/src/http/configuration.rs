@@ -1,7 +1,7 @@
 //! The configuration's page. A draft is in the fields of a form, and comes back with each button: nothing of it is kept here.
 
 /// For programs.
-mod api;
+pub mod api;
 /// A contact, a team, a rule or a button in a form.
 mod fields;
 
@@ -11,7 +11,7 @@ use axum::Router;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
-use axum::routing::{get, post};
+use axum::routing::get;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -20,10 +20,7 @@ use crate::http::admin_port::{AdminAction, AdminQuery, ApiError, ConfigurationQu
 use crate::http::state::{AppState, Fields, RequestContext};
 
 pub fn configuration_routes() -> Router<Arc<AppState>> {
-    Router::new()
-        .route("/configuration", get(page).post(pressed))
-        .route("/api/configuration", get(api::read).put(api::replace))
-        .route("/api/configuration/check", post(api::check))
+    Router::new().route("/configuration", get(page).post(pressed))
 }
 
 type PageState = State<Arc<AppState>>;

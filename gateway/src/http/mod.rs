@@ -19,6 +19,8 @@ mod curve_drawing;
 mod cookies;
 /// Who may come in.
 mod auth;
+/// What programs may ask for.
+mod endpoints;
 /// `/healthz`, `/readyz`, `/metrics`, `/version`.
 mod health;
 /// Line drawings of the pages.
@@ -63,8 +65,13 @@ use axum::extract::DefaultBodyLimit;
 
 pub use admin_port::{
     Actor, AdminAction, AdminApi, AdminQuery, AlertAction, ApiError, ApiFuture, ApiToken, ConfigurationQuery,
-    Credentials, Draft, Filter, LIMIT_MAX, NewConnection, Scope, Trial,
+    Credentials, Draft, Filter, LIMIT_MAX, MessageAction, NewConnection, Scope, Trial,
 };
+#[cfg(test)]
+pub use api::{Event, Named, Words};
+#[cfg(test)]
+pub use configuration::api::Text;
+pub use endpoints::Endpoint;
 pub use health::{Health, health_routes, metrics_routes};
 pub use listen::{Peer, converse, serve};
 pub use listeners::{ListenError, Listeners};

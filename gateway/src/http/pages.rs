@@ -12,7 +12,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::live::live;
-use crate::http::admin_port::{AdminAction, AdminQuery, AlertAction, ApiError, ApiToken, Filter};
+use crate::http::admin_port::{
+    AdminAction, AdminQuery, AlertAction, ApiError, ApiToken, Filter, MessageAction,
+};
 use crate::http::state::{AppState, Fields, RequestContext};
 
 /// What a form may ask to be done with a message.
@@ -95,14 +97,11 @@ async fn decide(
     Path((id, action)): Path<(i64, String)>,
     fields: Fields,
 ) -> Response {
-    let action = match action.as_str() {
-        "retry" => AdminAction::Retry(id),
-        "hold" => AdminAction::Hold(id),
-        "cancel" => AdminAction::Cancel(id),
-        _ => return nothing_here(State(front), request).await,
+    let Some(action) = MessageAction::parse(&action) else {
+        return nothing_here(State(front), request).await;
     };
     let back = if fields.get("back") == "message" { format!("/messages/{id}") } else { "/outbox".to_owned() };
-    match front.admin.act(action, request.who()).await {
+    match front.admin.act(AdminAction::Decide(id, action), request.who()).await {
         Ok(_) => Redirect::to(&back).into_response(),
         Err(trouble) => front.sorry(&request, &trouble),
     }

@@ -1,5 +1,6 @@
 //! Errors as RFC 9457 problem details: what the client may know. The log was told the rest where it happened.
 
+use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
@@ -32,6 +33,45 @@ impl IntoResponse for ApiError {
         };
         more["detail"] = self.to_string().into();
         with(self.status(), more)
+    }
+}
+
+/// Why there is no other answer, as an answer.
+pub struct Refusal(Box<Response>);
+
+impl Refusal {
+    pub fn new(status: StatusCode, detail: &str) -> Self {
+        Self(Box::new(problem(status, detail)))
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        *self.0
+    }
+}
+
+impl From<Box<Response>> for Refusal {
+    fn from(refusal: Box<Response>) -> Self {
+        Self(refusal)
+    }
+}
+
+impl From<ApiError> for Refusal {
+    fn from(trouble: ApiError) -> Self {
+        Self(Box::new(trouble.into_response()))
+    }
+}
+
+impl From<JsonRejection> for Refusal {
+    fn from(wrong: JsonRejection) -> Self {
+        Self::new(wrong.status(), &wrong.body_text())
+    }
+}
+
+impl From<QueryRejection> for Refusal {
+    fn from(wrong: QueryRejection) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, &wrong.body_text())
     }
 }
 

@@ -35,7 +35,8 @@ pub struct NoticeRow {
     pub text: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Usage"))]
 pub struct UsageRow {
     pub connection: String,
     pub month: String,

@@ -1,10 +1,10 @@
 //! Versions of the configuration: what was saved on the page, what was found on disk, and what became of each.
 
 use rusqlite::{OptionalExtension, Result, params};
-use serde_json::Value;
 
 use super::Store;
 use crate::config::edit::{fingerprint, one_line};
+use crate::store::views::json::{Rows, row};
 use crate::time::Timestamp;
 use crate::words::word_enum;
 
@@ -24,6 +24,21 @@ word_enum! {
         Taken = "taken",
         /// The daemon runs with the one before: the reason says why.
         Refused = "refused",
+    }
+}
+
+row! {
+    /// A text that was the configuration, or should have become it.
+    ShownVersion {
+        id: i64,
+        at: Timestamp,
+        /// `page`, `token NAME`, or `file` for a change on the machine.
+        who: String,
+        fingerprint: String,
+        /// What changed, in one line.
+        summary: String,
+        outcome: VersionOutcome,
+        reason: Option<String>,
     }
 }
 
@@ -116,11 +131,8 @@ impl Store {
     }
 
     /// Newest first, without their texts.
-    pub fn versions(&self) -> Result<Vec<Value>> {
-        self.rows(
-            "SELECT id, at, who, fingerprint, summary, outcome, reason FROM configuration_version ORDER BY id DESC LIMIT ?1",
-            &[&VERSIONS_MAX],
-        )
+    pub fn versions(&self) -> Result<Rows<ShownVersion>> {
+        self.all("FROM configuration_version ORDER BY id DESC LIMIT ?1", &[&VERSIONS_MAX])
     }
 
     pub fn version(&self, id: i64) -> Result<Option<ConfigurationVersion>> {
@@ -177,7 +189,7 @@ mod tests {
         store.version_is(first, VersionOutcome::Taken, None).expect("written");
         store.version_is(second, VersionOutcome::Refused, Some("no")).expect("written");
         let back = store.keep_version("a = 1\n", "page", NOW).expect("kept");
-        let rows = store.versions().expect("read");
+        let rows = store.versions().expect("read").0;
         let shown: Vec<String> =
             rows.iter().map(|row| format!("{} {} {}", row["id"], row["outcome"], row["summary"])).collect();
         assert_eq!(
@@ -203,7 +215,7 @@ mod tests {
         let outcome = |id| store.version(id).expect("read").and_then(|version| version.outcome);
         assert_eq!(outcome(lost), Some(VersionOutcome::Refused));
         assert_eq!(store.newest_version().expect("read").expect("a row").text, "a = 1\n");
-        assert_eq!(store.versions().expect("read").len(), 3, "what was found on disk is the newest again");
+        assert_eq!(store.versions().expect("read").0.len(), 3, "what was found on disk is the newest again");
         let saved = store.keep_version("a = 3\n", "page", NOW).expect("kept");
         let next = store.keep_version("a = 4\n", "page", NOW).expect("kept");
         store.runs_with("a = 3\n", NOW).expect("written");
@@ -222,7 +234,7 @@ mod tests {
             store.keep_version(&format!("a = {number}\n"), "file", NOW).expect("kept");
         }
         let ids = || -> Vec<i64> {
-            store.versions().expect("read").iter().filter_map(|row| row["id"].as_i64()).collect()
+            store.versions().expect("read").0.iter().filter_map(|row| row["id"].as_i64()).collect()
         };
         assert_eq!((ids().len(), ids()[0], ids()[49]), (50, 60, 11));
         for number in 0..3 {
@@ -240,6 +252,6 @@ mod tests {
             store.keep_version(text, "file", NOW).expect("kept");
         }
         store.erase(&"nino".into(), &[], NOW).expect("erased");
-        assert_eq!(store.versions().expect("read").len(), 1);
+        assert_eq!(store.versions().expect("read").0.len(), 1);
     }
 }

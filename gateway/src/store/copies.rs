@@ -57,7 +57,8 @@ impl Stopped {
 }
 
 /// What a restored copy was made from, while what waited then is held.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Unreleased {
     pub taken_at: Timestamp,
     pub restored_at: Timestamp,

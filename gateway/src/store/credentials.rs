@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use rusqlite::{OptionalExtension, Result, params};
-use serde_json::Value;
 
 use super::Store;
+use crate::store::views::json::{Rows, row};
 use crate::time::Timestamp;
 
 /// How long the answer to an idempotency key is remembered: a client that tries longer has a new event.
@@ -46,6 +46,55 @@ pub enum Posted {
     Before,
     /// Other words under the same key.
     Different,
+}
+
+row! {
+    /// Made on the page or through this API.
+    Change {
+        id: i64,
+        at: Timestamp,
+        /// `page`, or `token NAME`.
+        who: String,
+        /// Where the request came from.
+        address: String,
+        deed: String,
+        subject: String,
+        /// `done`, or the sentence why not.
+        outcome: String,
+    }
+}
+
+row! {
+    /// Of a program.
+    Token {
+        id: i64,
+        name: String,
+        /// read, act, events, manage, configure
+        scopes: Vec<String> = "scopes" ":json",
+        /// Events are taken on these topics alone: a pattern, as rules have them.
+        topic: Option<String>,
+        created_at: Timestamp,
+        /// To the hour.
+        used_at: Option<Timestamp>,
+        /// null: never.
+        expires_at: Option<Timestamp>,
+        revoked_at: Option<Timestamp>,
+    }
+}
+
+row! {
+    /// A browser that is logged in.
+    Session {
+        id: String = "substr(hash, 1, ?1)",
+        created_at: Timestamp,
+        expires_at: Timestamp,
+        /// To the hour.
+        used_at: Option<Timestamp>,
+        /// What the browser calls itself.
+        agent: String,
+        /// Where it logged in from.
+        address: String,
+    }
 }
 
 impl Store {
@@ -94,12 +143,9 @@ impl Store {
     }
 
     /// Browsers that are logged in, the newest first.
-    pub fn sessions(&self, now: Timestamp) -> Result<Vec<Value>> {
-        self.rows(
-            "SELECT substr(hash, 1, ?1) AS id, created_at, expires_at, used_at, agent, address FROM session
-             WHERE expires_at > ?2 ORDER BY created_at DESC LIMIT 200",
-            &[&NAMED_BY, &now.0],
-        )
+    pub fn sessions(&self, now: Timestamp) -> Result<Rows<Session>> {
+        let from = "FROM session WHERE expires_at > ?2 ORDER BY created_at DESC LIMIT 200";
+        self.all(from, &[&NAMED_BY, &now.0])
     }
 
     /// The hash of a secret that opens the page once, without the password.
@@ -164,12 +210,8 @@ impl Store {
         Ok(Some(token))
     }
 
-    pub fn tokens(&self) -> Result<Vec<Value>> {
-        self.rows(
-            "SELECT id, name, scopes AS \"scopes:json\", topic, created_at, used_at, expires_at, revoked_at FROM token
-             ORDER BY revoked_at IS NOT NULL, id DESC LIMIT 200",
-            &[],
-        )
+    pub fn tokens(&self) -> Result<Rows<Token>> {
+        self.all("FROM token ORDER BY revoked_at IS NOT NULL, id DESC LIMIT 200", &[])
     }
 
     /// `false` when there is none, or it was revoked before.
@@ -203,11 +245,9 @@ impl Store {
     }
 
     /// Newest first, those before `before`.
-    pub fn changes(&self, before: Option<i64>, limit: u32) -> Result<Vec<Value>> {
-        self.rows(
-            "SELECT id, at, who, address, deed, subject, outcome FROM change WHERE id < ?1 ORDER BY id DESC LIMIT ?2",
-            &[&before.unwrap_or(i64::MAX), &limit],
-        )
+    pub fn changes(&self, before: Option<i64>, limit: u32) -> Result<Rows<Change>> {
+        let from = "FROM change WHERE id < ?1 ORDER BY id DESC LIMIT ?2";
+        self.all(from, &[&before.unwrap_or(i64::MAX), &limit])
     }
 
     pub fn posted(&self, key: &str, digest: &str) -> Result<Posted> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use rusqlite::{OptionalExtension, Result};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Store;
@@ -16,6 +17,16 @@ const WAITING_MAX: i64 = 10_000;
 const RECENT: i64 = 1_000;
 /// Twice as many as are shown at once; entities beyond it are not taken away, and stay there as unavailable.
 const PARTS_MAX: usize = 256;
+
+/// A silence over everything that holds now.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Mute {
+    pub by: String,
+    pub until_at: Timestamp,
+    /// What is as severe comes through.
+    pub break_through: Option<i64>,
+}
 
 impl Store {
     /// How many messages wait, up to ten thousand.
@@ -74,11 +85,10 @@ impl Store {
         Ok(all.into_iter().map(one).collect())
     }
 
-    /// Silences over everything that hold now: `[{by, until_at, break_through}]`.
-    pub(super) fn mutes(&self, now: Timestamp) -> Result<Vec<Value>> {
+    pub(super) fn mutes(&self, now: Timestamp) -> Result<Vec<Mute>> {
         let all = self.silences()?.into_iter().filter(|one| one.until > now && one.is_over_everything());
         Ok(all
-            .map(|one| json!({ "by": one.by, "until_at": one.until.0, "break_through": one.break_through }))
+            .map(|one| Mute { by: one.by, until_at: one.until, break_through: one.break_through })
             .collect())
     }
 

@@ -97,11 +97,11 @@ pub use alert_story::{AlertStory, ToldOnce};
 pub use alerts::AlertRow;
 pub use audit::{AuditEntry, AuditRow, ChainBreak, ChainPosition};
 pub use budget::DailyReach;
-pub use configuration_versions::{ConfigurationVersion, VersionOutcome};
+pub use configuration_versions::{ConfigurationVersion, ShownVersion, VersionOutcome};
 pub use connections::KeptConnection;
 pub use copies::{RELEASE, Stopped, Unreleased, is_sound};
 pub use crash::{Crashes, fingerprint};
-pub use credentials::{AdminChange, Posted, TokenRow};
+pub use credentials::{AdminChange, Change, Posted, Session, Token, TokenRow};
 pub use db::lock::{Lock, LockError};
 pub use db::open::{OpenError, Store, VERSION};
 pub use db::reserve::free_megabytes;
@@ -115,10 +115,17 @@ pub use media_files::MediaFiles;
 pub use operator::ActError;
 pub use received_media::{Fetched, FileRow, FileState};
 pub use running::{OpenAlert, QueuedCommand, Running, WaitingAlert};
+pub use views::json::{OneRow, Page, Rows};
+pub use views::listed::{Alert, Command, Message};
 pub use views::lists::{Cursor, Direction, Listing};
 pub use views::rows_for_people::{
     AttemptRow, EventRow, KeptEvent, MessageFilter, MessageRow, MessageStory, ReceiptRow, TallyRow,
 };
+pub use views::shown::{
+    AlertStory as ShownAlert, ConnectionFacts, ContactFacts, Device, Hour, Order, Overview, RuleHits, Story,
+    Tally,
+};
+pub use views::waiting::{Question, Request, Strangers};
 
 #[cfg(test)]
 mod tests {

@@ -1,13 +1,13 @@
 //! Alerts that have reached nobody: the question is opened by whoever writes down the end of a message, and settled here.
 
 use rusqlite::{Result, params};
-use serde_json::Value;
 
 use super::Store;
 use crate::alert::lifecycle::AlertKey;
 use crate::ids::{AlertId, ConnectionName, ContactId, RuleName};
 use crate::outbox::message::Content;
 use crate::reply::undelivered::Undelivered;
+use crate::store::views::json::{Rows, row};
 use crate::time::Timestamp;
 
 /// Questions that are settled together: as many messages as one look at the clock may end.
@@ -16,6 +16,16 @@ const TOGETHER: i64 = 500;
 const SHOWN: i64 = 5;
 const ARRIVED: &str = "state IN ('delivered', 'read', 'played')";
 const PENDING: &str = "state IN ('queued', 'sending', 'unknown', 'accepted', 'sent')";
+
+row! {
+    /// An alert that nobody got.
+    Untold {
+        id: i64 = "a.id",
+        rule: String = "a.rule",
+        text: String = "coalesce(a.text, (SELECT json_extract(m.content, '$.text') FROM message m
+            WHERE m.alert = a.id ORDER BY m.id LIMIT 1), '')",
+    }
+}
 
 impl Store {
     /// Settles what is known by now. Where a message is still under way (accepted is not arrived) the question stays open
@@ -95,12 +105,10 @@ impl Store {
     }
 
     /// For the first page: told since then, still nobody got it, and nobody takes care.
-    pub(super) fn undelivered_lately(&self, since: Timestamp) -> Result<Vec<Value>> {
-        self.rows(
+    pub(super) fn undelivered_lately(&self, since: Timestamp) -> Result<Rows<Untold>> {
+        self.all(
             &format!(
-                "SELECT a.id, a.rule, coalesce(a.text, (SELECT json_extract(m.content, '$.text') FROM message m
-                     WHERE m.alert = a.id ORDER BY m.id LIMIT 1), '') AS text FROM alert a WHERE a.undelivered_told > ?1
-                 AND coalesce(a.state, 'told') NOT IN ('acknowledged', 'resolved')
+                "FROM alert a WHERE a.undelivered_told > ?1 AND coalesce(a.state, 'told') NOT IN ('acknowledged', 'resolved')
                  AND NOT EXISTS (SELECT 1 FROM acknowledgement k WHERE k.alert = a.id)
                  AND NOT EXISTS (SELECT 1 FROM message m WHERE m.alert = a.id AND m.{ARRIVED})
                  ORDER BY a.id DESC LIMIT {SHOWN}"

@@ -1,13 +1,13 @@
 //! What rules could not make of events: counted by rule and reason, with the first such event as an example.
 
 use rusqlite::{Result, params};
-use serde_json::Value;
 
 use super::Store;
 use crate::alert::unjudged::Unjudged;
 use crate::event::incoming::Event;
 use crate::ids::RuleName;
 use crate::reply::unjudged::UnjudgedRow;
+use crate::store::views::json::{Rows, row};
 use crate::time::Timestamp;
 
 /// Reasons of one rule. They come from what the rule says and not from what events say, so that there are few; a rule with
@@ -19,6 +19,31 @@ const PAYLOAD_KEPT_BYTES: usize = 400;
 const SHOWN: i64 = 5;
 /// Rows that are told together.
 const TOGETHER: i64 = 50;
+
+row! {
+    UnjudgedLately {
+        rule: String,
+        count: i64,
+        reason: String,
+    }
+}
+
+row! {
+    /// What a rule could not judge, with the first such event.
+    Example {
+        /// The reason without the event's values.
+        kind: String,
+        count: i64,
+        /// Only fields were missing, on topics that send whole reports too.
+        is_partial: bool = "is_partial" "?",
+        first_at: Timestamp,
+        last_at: Timestamp,
+        topic: String,
+        /// Its beginning.
+        payload: String = "CAST(payload AS TEXT)",
+        reason: String,
+    }
+}
 
 const ROW: &str = "SELECT rule, kind, count, is_partial, last_at, topic, payload, reason FROM unjudged";
 
@@ -92,24 +117,16 @@ impl Store {
     }
 
     /// For the first page: since then, partial reports aside.
-    pub(super) fn unjudged_lately(&self, since: Timestamp) -> Result<Vec<Value>> {
-        self.rows(
-            &format!(
-                "SELECT rule, count, reason FROM unjudged WHERE last_at > ?1 AND NOT is_partial
-                 ORDER BY last_at DESC, rule, kind LIMIT {SHOWN}"
-            ),
-            &[&since.0],
-        )
+    pub(super) fn unjudged_lately(&self, since: Timestamp) -> Result<Rows<UnjudgedLately>> {
+        let from = format!(
+            "FROM unjudged WHERE last_at > ?1 AND NOT is_partial ORDER BY last_at DESC, rule, kind LIMIT {SHOWN}"
+        );
+        self.all(&from, &[&since.0])
     }
 
     /// For the page of rules.
-    pub(super) fn unjudged_of(&self, rule: &str) -> Result<Vec<Value>> {
-        self.rows(
-            "SELECT kind, count, is_partial AS \"is_partial?\", first_at, last_at, topic,
-                 CAST(payload AS TEXT) AS payload, reason
-             FROM unjudged WHERE rule = ?1 ORDER BY last_at DESC, kind",
-            &[&rule],
-        )
+    pub(super) fn unjudged_of(&self, rule: &str) -> Result<Rows<Example>> {
+        self.all("FROM unjudged WHERE rule = ?1 ORDER BY last_at DESC, kind", &[&rule])
     }
 }
 

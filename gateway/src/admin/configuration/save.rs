@@ -1,14 +1,23 @@
 //! A draft becomes the file, and a version in the history.
 
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
 use super::file::{self, SaveError};
 use super::{check_length, problems};
-use crate::admin::admin_service::Inner;
+use crate::admin::admin_service::{Inner, as_json};
 use crate::admin::credentials::entry;
 use crate::config::edit::{fingerprint, one_line};
 use crate::http::{Actor, ApiError, Draft};
 use crate::store::VersionOutcome;
+
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
+pub struct Saved {
+    /// What became of it stands beside this number in `versions`.
+    pub version: i64,
+    pub fingerprint: String,
+}
 
 impl Inner {
     /// Written down before it is written: a power cut between leaves a version that the next start finds untrue, and never a file
@@ -42,7 +51,7 @@ impl Inner {
         let note = entry(&actor, "configure", subject, &one_line(&on_disk, &draft.text));
         self.store(move |store| store.record_change(&note, now)).await?;
         self.context.reload.request(&actor.name); // which writes into the history what becomes of it
-        Ok(json!({ "version": id, "fingerprint": fingerprint(&draft.text) }))
+        Ok(as_json(Saved { version: id, fingerprint: fingerprint(&draft.text) }))
     }
 
     /// The text on disk, if this draft may follow it.
@@ -63,7 +72,7 @@ impl Inner {
         }
         let config = self.interpret(&draft.text).map_err(|found| {
             let how = "The draft has problems, and was not saved; correct them first.";
-            ApiError::Checked(how.into(), problems(Some(found)))
+            ApiError::Checked(how.into(), as_json(problems(Some(found))))
         })?;
         match self.new_reach(&config, &on_disk) {
             Some(how) => Err(ApiError::Forbidden(how)),

@@ -2,83 +2,56 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::extract::rejection::JsonRejection;
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{PageState, checked};
-use crate::http::admin_port::{AdminAction, AdminQuery, ConfigurationQuery, Draft, Scope};
-use crate::http::api::times;
-use crate::http::problem::problem;
+use super::checked;
+use crate::http::admin_port::{AdminAction, AdminQuery, ConfigurationQuery, Draft};
+use crate::http::api::{Answer, ApiState, Body, act, times};
+use crate::http::problem::Refusal;
 use crate::http::state::RequestContext;
 
-pub async fn read(State(state): PageState, request: RequestContext) -> Response {
-    if let Err(refusal) = request.caller.may(Scope::Configure) {
-        return *refusal;
-    }
-    match state.admin.ask(AdminQuery::Configuration(ConfigurationQuery::File)).await {
-        Ok(mut found) => {
-            let tag = format!("\"{}\"", found["fingerprint"].as_str().unwrap_or_default());
-            times(&mut found);
-            ([(header::ETAG, tag)], Json(found)).into_response()
-        }
-        Err(trouble) => trouble.into_response(),
-    }
+fn tagged(Json(found): Json<Value>) -> Answer {
+    let tag = format!("\"{}\"", found["fingerprint"].as_str().unwrap_or_default());
+    Ok(([(header::ETAG, tag)], Json(found)).into_response())
+}
+
+pub async fn read(State(state): ApiState) -> Answer {
+    let mut found = state.admin.ask(AdminQuery::Configuration(ConfigurationQuery::File)).await?;
+    times(&mut found);
+    tagged(Json(found))
 }
 
 #[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "ConfigurationText"))]
 #[serde(deny_unknown_fields)]
 pub struct Text {
+    /// All of the file, TOML; 160 KiB at most.
     text: String,
 }
 
-type Given = Result<Json<Text>, JsonRejection>;
-
-pub async fn check(State(state): PageState, request: RequestContext, given: Given) -> Response {
-    if let Err(refusal) = request.caller.may(Scope::Configure) {
-        return *refusal;
-    }
-    let text = match given {
-        Ok(Json(given)) => given.text,
-        Err(wrong) => return problem(wrong.status(), &wrong.body_text()),
-    };
-    match checked(&state, &text, None, None).await {
-        Ok(found) => Json(
-            json!({ "problems": found["problems"], "remarks": found["remarks"], "refused": found["refused"],
-                                  "difference": found["difference"] }),
-        )
-        .into_response(),
-        Err(trouble) => trouble.into_response(),
-    }
+pub async fn check(State(state): ApiState, given: Body<Text>) -> Answer {
+    let found = checked(&state, &given?.0.text, None, None).await?;
+    let shown = json!({ "problems": found["problems"], "remarks": found["remarks"], "refused": found["refused"],
+                        "difference": found["difference"] });
+    Ok(Json(shown).into_response())
 }
 
 pub async fn replace(
-    State(state): PageState,
+    State(state): ApiState,
     request: RequestContext,
     headers: HeaderMap,
-    given: Given,
-) -> Response {
-    if let Err(refusal) = request.caller.may(Scope::Configure) {
-        return *refusal;
-    }
-    let tag =
-        headers.get(header::IF_MATCH).and_then(|tag| tag.to_str().ok()).map(|tag| tag.trim_matches('"'));
-    let Some(base) = tag.filter(|tag| !tag.is_empty()) else {
+    given: Body<Text>,
+) -> Answer {
+    let tag = headers.get(header::IF_MATCH).and_then(|tag| tag.to_str().ok()).unwrap_or_default();
+    let base = tag.trim_matches('"').to_owned();
+    if base.is_empty() {
         let how = "send If-Match with the ETag of the configuration that this one began with; GET /api/configuration has it";
-        return problem(StatusCode::PRECONDITION_REQUIRED, how);
-    };
-    let text = match given {
-        Ok(Json(given)) => given.text,
-        Err(wrong) => return problem(wrong.status(), &wrong.body_text()),
-    };
-    let draft = Draft { text, base: Some(base.to_owned()), trial: None };
-    match state.admin.act(AdminAction::Configure(Box::new(draft)), request.who()).await {
-        Ok(saved) => {
-            let tag = format!("\"{}\"", saved["fingerprint"].as_str().unwrap_or_default());
-            ([(header::ETAG, tag)], Json(saved)).into_response()
-        }
-        Err(trouble) => trouble.into_response(),
+        return Err(Refusal::new(StatusCode::PRECONDITION_REQUIRED, how));
     }
+    let draft = Draft { text: given?.0.text, base: Some(base), trial: None };
+    tagged(act(&state, &request, AdminAction::Configure(Box::new(draft))).await?)
 }

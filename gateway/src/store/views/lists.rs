@@ -1,10 +1,13 @@
 //! Lists for the page and the API: newest first, a page at a time, none of them slower with 100,000 rows.
 
 use rusqlite::{Result, ToSql};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::store::Store;
+use crate::store::views::json::{Page, Rows};
+use crate::store::views::listed::{Alert, Command, Incoming, Message, Outgoing};
 use crate::store::views::rows_for_people::{ENDED, WAITING};
+use crate::words::word_enum;
 
 /// Rows that one request looks through for what no index finds, such as words: 40 ms on the machine of
 /// `tests/it/web/speed.rs`. The cursor goes on behind them.
@@ -28,10 +31,12 @@ pub struct Listing {
     pub limit: u32,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Direction {
-    In,
-    Out,
+word_enum! {
+    /// To people, or from them.
+    Direction {
+        In = "in",
+        Out = "out",
+    }
 }
 
 /// Where a page ends: outgoing messages by number, what people wrote by time.
@@ -57,18 +62,6 @@ impl Cursor {
     }
 }
 
-const OUT: &str =
-    "SELECT 'out' AS direction, m.id, m.created_at AS at, m.contact, m.connection, m.state, m.reason,
-        m.severity, m.changed_at, m.attempts, m.possible_duplicate AS \"possible_duplicate?\", m.code, m.form,
-        m.held_for, m.alert, m.digest, m.expires_at, m.not_before, a.rule,
-        json_extract(m.content, '$.text') AS text, json_extract(m.content, '$.buttons') AS \"buttons:json\",
-        (SELECT min(at) FROM receipt WHERE message = m.id AND status = 'delivered') AS delivered_at,
-        (SELECT min(at) FROM receipt WHERE message = m.id AND status IN ('read', 'played')) AS read_at
-     FROM message m LEFT JOIN alert a ON a.id = m.alert";
-
-const IN: &str = "SELECT 'in' AS direction, r.wamid, r.at, r.contact, r.kind, r.text, r.outcome, r.reason,
-        c.id AS command, c.state AS command_state, c.alert FROM reply r LEFT JOIN command c ON c.reply = r.wamid";
-
 /// Conditions and their values, numbered as they come.
 #[derive(Default)]
 struct SqlFilter(Vec<String>, Vec<Box<dyn ToSql>>);
@@ -89,8 +82,8 @@ impl SqlFilter {
 }
 
 impl Store {
-    /// Messages in both directions: `{items, next}`.
-    pub fn list_messages(&self, listing: &Listing) -> Result<Value> {
+    /// Messages in both directions.
+    pub fn list_messages(&self, listing: &Listing) -> Result<Page<Message>> {
         let start = Cursor { id: i64::MAX, at: i64::MAX, wamid: String::new() };
         let start = listing.before.clone().unwrap_or(start);
         let (mut outs, rest) = match listing.direction {
@@ -124,7 +117,7 @@ impl Store {
             Some(id) => Some(Cursor { id, ..end }.text()),
             None => None,
         };
-        Ok(json!({ "items": items, "next": next }))
+        Ok(Page { items: Rows::of(items), next })
     }
 
     /// One more than asked for, and from where to look on if there may be more behind what was looked through.
@@ -176,8 +169,12 @@ impl Store {
         low = low.max(end);
         wanted.and("m.id < ?n", high);
         wanted.and("m.id >= ?n", low);
-        let sql = format!("{OUT} WHERE {} ORDER BY m.id DESC LIMIT {}", wanted.sql(), listing.limit + 1);
-        let rows = self.rows(&sql, &wanted.values())?;
+        let sql = format!(
+            "FROM message m LEFT JOIN alert a ON a.id = m.alert WHERE {} ORDER BY m.id DESC LIMIT {}",
+            wanted.sql(),
+            listing.limit + 1
+        );
+        let rows = self.all::<Outgoing>(&sql, &wanted.values())?.0;
         let all = rows.len() <= listing.limit as usize;
         Ok((rows, (bounded && all).then_some(low)))
     }
@@ -202,15 +199,15 @@ impl Store {
             wanted.and("c.alert = ?n", alert);
         }
         let sql = format!(
-            "{IN} WHERE {} ORDER BY r.at DESC, r.wamid DESC LIMIT {}",
+            "FROM reply r LEFT JOIN command c ON c.reply = r.wamid WHERE {} ORDER BY r.at DESC, r.wamid DESC LIMIT {}",
             wanted.sql(),
             listing.limit + 1
         );
-        self.rows(&sql, &wanted.values())
+        Ok(self.all::<Incoming>(&sql, &wanted.values())?.0)
     }
 
-    /// `{items, next}`, newest first.
-    pub fn list_alerts(&self, listing: &Listing) -> Result<Value> {
+    /// Newest first.
+    pub fn list_alerts(&self, listing: &Listing) -> Result<Page<Alert>> {
         let mut wanted = SqlFilter::default();
         let high = listing.before.as_ref().map_or(i64::MAX, |cursor| cursor.id);
         wanted.and("a.id < ?n", high);
@@ -226,20 +223,15 @@ impl Store {
             wanted.0.push("a.state IN ('firing', 'acknowledged')".to_owned());
         }
         let sql = format!(
-            "SELECT a.id, a.rule, a.severity, a.bindings AS \"bindings:json\", a.flaw, a.raised_at, a.state, a.key, e.topic, e.source,
-                 coalesce(a.text, (SELECT json_extract(content, '$.text') FROM message WHERE alert = a.id LIMIT 1)) AS text,
-                 (SELECT json_group_object(state, n) FROM
-                     (SELECT state, count(*) AS n FROM message WHERE alert = a.id GROUP BY state)) AS \"messages:json\",
-                 (SELECT count(*) FROM command WHERE alert = a.id) AS commands
-             FROM alert a LEFT JOIN event e ON e.id = a.event WHERE {} ORDER BY a.id DESC LIMIT {}",
+            "FROM alert a LEFT JOIN event e ON e.id = a.event WHERE {} ORDER BY a.id DESC LIMIT {}",
             wanted.sql(),
             listing.limit + 1
         );
-        Ok(page(self.rows(&sql, &wanted.values())?, listing.limit))
+        Ok(Page::of(self.all(&sql, &wanted.values())?, listing.limit))
     }
 
-    /// `{items, next}`, newest first.
-    pub fn list_commands(&self, listing: &Listing) -> Result<Value> {
+    /// Newest first.
+    pub fn list_commands(&self, listing: &Listing) -> Result<Page<Command>> {
         let mut wanted = SqlFilter::default();
         wanted.and("c.id < ?n", listing.before.as_ref().map_or(i64::MAX, |cursor| cursor.id));
         if let Some(contact) = &listing.contact {
@@ -249,13 +241,12 @@ impl Store {
             wanted.and("c.state = ?n", state.clone());
         }
         let sql = format!(
-            "SELECT c.id, c.contact, c.alert, c.action, c.topic, c.payload, c.requested_at, c.expires_at, c.state,
-                 c.changed_at, c.reason, r.text AS words, a.rule FROM command c LEFT JOIN reply r ON r.wamid = c.reply
+            "FROM command c LEFT JOIN reply r ON r.wamid = c.reply
              LEFT JOIN alert a ON a.id = c.alert WHERE {} ORDER BY c.id DESC LIMIT {}",
             wanted.sql(),
             listing.limit + 1
         );
-        Ok(page(self.rows(&sql, &wanted.values())?, listing.limit))
+        Ok(Page::of(self.all(&sql, &wanted.values())?, listing.limit))
     }
 
     /// The smallest id whose row is not older than `at`, found by halving: ids are given in the order of time, and an
@@ -291,11 +282,4 @@ impl SqlFilter {
         }
         true
     }
-}
-
-pub(in crate::store) fn page(mut rows: Vec<Value>, limit: u32) -> Value {
-    let more = rows.len() > limit as usize;
-    rows.truncate(limit as usize);
-    let next = rows.last().filter(|_| more).and_then(|row| row["id"].as_i64()).map(|id| id.to_string());
-    json!({ "items": rows, "next": next })
 }

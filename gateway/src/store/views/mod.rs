@@ -2,6 +2,8 @@
 
 /// Lists for the page and the API: newest first, a page at a time.
 pub(in crate::store) mod lists;
+/// What they show of each row.
+pub(in crate::store) mod listed;
 /// What people look at: lists and one row's whole story.
 pub(in crate::store) mod rows_for_people;
 /// One alert's or message's whole story, and the summaries of the first page.
@@ -14,3 +16,5 @@ pub(in crate::store) mod ongoing;
 pub(in crate::store) mod waiting;
 /// Rows as JSON.
 pub(in crate::store) mod json;
+/// What is shown of one thing, and on the first page.
+pub(in crate::store) mod shown;
