@@ -12,7 +12,7 @@ use bellwire::http::{
     Actor, AdminAction, AdminApi, AdminQuery, ApiError, ApiFuture, ApiToken, AppState, Credentials,
     Handshake, Peer, Scope, Stage, View, Webhook, converse, front_routes, webhook_routes,
 };
-use bellwire::time::zone;
+use bellwire::time::{SystemClock, zone};
 use bellwire::whatsapp::signature;
 use bytes::Bytes;
 use secrecy::SecretString;
@@ -127,8 +127,9 @@ pub fn http(data: &[u8]) {
 }
 
 async fn talk(house: Arc<House>, data: &[u8]) -> Vec<u8> {
-    static VIEW: LazyLock<View> =
-        LazyLock::new(|| View::new("Corner Bakery", &zone("Asia/Tbilisi").expect("a zone")));
+    static VIEW: LazyLock<View> = LazyLock::new(|| {
+        View::new("Corner Bakery", &zone("Asia/Tbilisi").expect("a zone"), Arc::new(SystemClock))
+    });
     let (running, stop) = watch::channel(false);
     let (desk, keys) = (Arc::clone(&house), Arc::clone(&house));
     let front = AppState::new(

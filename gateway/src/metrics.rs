@@ -20,7 +20,7 @@ use crate::http::WebhookRejection;
 use crate::mqtt::Cause;
 use crate::outbox::message_state::State;
 use crate::store::IntakeReport;
-use crate::time::{Clock, SystemClock};
+use crate::time::Timestamp;
 
 type Labels = Vec<(&'static str, String)>;
 
@@ -237,10 +237,10 @@ impl Metrics {
     }
 
     /// The text format; message counts are read from the outbox at the time of asking.
-    pub fn text(&self, counts: &[(String, i64)], oldest_s: i64, wal_bytes: u64) -> String {
+    pub fn text(&self, counts: &[(String, i64)], oldest_s: i64, wal_bytes: u64, now: Timestamp) -> String {
         self.oldest.set(oldest_s);
         self.wal.set(i64::try_from(wal_bytes).unwrap_or(i64::MAX));
-        self.clock.set(i64::from(SystemClock.now().is_sane()));
+        self.clock.set(i64::from(now.is_sane()));
         let lines = self.dropped.get_or_create_owned(&vec![("where", "log".to_owned())]);
         lines.inc_by(crate::log::dropped().saturating_sub(lines.get()));
         self.messages.clear();

@@ -81,10 +81,11 @@ impl Health for HealthEndpoint {
             let asked =
                 |store: &crate::store::Store| Ok((store.counts_in_outbox()?, store.oldest_waiting()?));
             let (counts, oldest) = context.store.run(asked).await.unwrap_or_default();
-            let waits = oldest.map_or(0, |at| Timestamp(at).until(context.machine.now()).as_secs());
+            let now = context.machine.now();
+            let waits = oldest.map_or(0, |at| Timestamp(at).until(now).as_secs());
             let wal = context.config.site.state_directory.join("bellwire.db-wal");
             let wal = wal.metadata().map_or(0, |metadata| metadata.len());
-            context.metrics.text(&counts, i64::try_from(waits).unwrap_or(i64::MAX), wal)
+            context.metrics.text(&counts, i64::try_from(waits).unwrap_or(i64::MAX), wal, now)
         })
     }
 }

@@ -24,6 +24,7 @@ use crate::task::{
     mqtt_intake, outbox_sender, received_media, retention, self_monitor, subscriptions, systemd,
     template_sync, webhook_inbox,
 };
+use crate::time::SystemClock;
 
 /// Notices that wait for the broker; each is in the store as well.
 const NOTICES: usize = 16;
@@ -183,7 +184,7 @@ async fn front(
             StartedBy::here().page(config.http.listen)
         );
     }
-    let view = View::new(&config.site.name, &config.site.time_zone);
+    let view = View::new(&config.site.name, &config.site.time_zone, Arc::new(SystemClock));
     let (admin, keys) = (Arc::new(service.clone()), Arc::new(service));
     let hosts = (config.http.names.clone(), config.http.trusted_proxies.clone(), config.http.ingress);
     Ok(Arc::new(AppState::new(admin, keys, view, hosts, code, stop)))

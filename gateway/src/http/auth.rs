@@ -22,7 +22,6 @@ use crate::http::admin_port::{Actor, ApiError, ApiToken, Scope};
 use crate::http::cookies::cookie;
 use crate::http::prefix::Prefix;
 use crate::http::state::{AppState, RequestContext};
-use crate::time::{Clock, SystemClock};
 
 /// The cookie's name.
 const COOKIE: &str = "bellwire_session";
@@ -265,7 +264,7 @@ async fn identify(state: &AppState, headers: &HeaderMap) -> Result<Caller, Box<R
         let token = value.to_str().ok().and_then(|value| value.strip_prefix("Bearer ")).map(str::trim);
         let Some(token) = token else { return Err(unknown_caller()) };
         return match state.keys.token(digest(token)).await.map_err(refuse)? {
-            Some(token) if token.expires_at.is_some_and(|end| end <= SystemClock.now()) => Err(ended()),
+            Some(token) if token.expires_at.is_some_and(|end| end <= state.view.now()) => Err(ended()),
             Some(token) => Ok(Caller::Token(token)),
             None => Err(unknown_caller()),
         };

@@ -18,7 +18,6 @@ use crate::http::auth::{Caller, cookie_of, session_cookie};
 use crate::http::rate_limit::Key;
 use crate::http::state::{AppState, Fields, RequestContext};
 use crate::http::templates::LANGUAGES;
-use crate::time::{Clock, SystemClock};
 
 /// A month: a screen on the wall should not ask each day; logging out or a new password ends it at once.
 pub const SESSION: Duration = Duration::from_secs(30 * 24 * 3_600);
@@ -249,7 +248,7 @@ fn tries(request: &RequestContext, hashed: Option<&str>) -> Vec<(Key, u32)> {
 }
 
 fn must_wait(state: &AppState, tries: &[(Key, u32)]) -> Option<Duration> {
-    state.throttle(|throttle| throttle.admit(tries, SystemClock.now()))
+    state.throttle(|throttle| throttle.admit(tries, state.view.now()))
 }
 
 fn no_chance() -> ApiError {

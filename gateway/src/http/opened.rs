@@ -13,7 +13,6 @@ use super::pages::settings;
 use super::password::{digest, fresh};
 use crate::http::admin_port::{AdminAction, ApiError, ApiToken, Scope};
 use crate::http::state::{AppState, Fields, RequestContext};
-use crate::time::{Clock, SystemClock};
 
 pub fn opened_routes() -> Router<Arc<AppState>> {
     Router::new()
@@ -28,7 +27,7 @@ type ApiState = State<Arc<AppState>>;
 async fn new_token(State(state): ApiState, request: RequestContext, fields: Fields) -> Response {
     let scopes = Scope::ALL.into_iter().filter(|scope| fields.get(scope.as_str()) == "on").collect();
     let end = Some(fields.get("expires")).filter(|end| !end.is_empty()).unwrap_or(ApiToken::LASTS);
-    let made = ApiToken::new(fields.get("name"), scopes, fields.get("topic"), end, SystemClock.now());
+    let made = ApiToken::new(fields.get("name"), scopes, fields.get("topic"), end, state.view.now());
     let made = match made {
         Ok(made) => made,
         Err(how) => return state.sorry(&request, &ApiError::Malformed(how.into())),

@@ -18,7 +18,7 @@ use super::icons::icon;
 use crate::hex::hex;
 use crate::packed::{packed, unpack};
 use crate::started_by::StartedBy;
-use crate::time::{Clock, SystemClock, Timestamp, duration_for_people};
+use crate::time::{Clock, Timestamp, duration_for_people};
 
 /// The first is for those who ask for none of them.
 pub const LANGUAGES: [&str; 2] = ["en", "de"];
@@ -72,6 +72,7 @@ fn catalogue(language: &str) -> BTreeMap<String, String> {
 pub struct View {
     site: String,
     zone: TimeZone,
+    clock: Arc<dyn Clock + Send + Sync>,
     pages: Arc<OnceLock<Result<Pages, minijinja::Error>>>,
 }
 
@@ -128,8 +129,13 @@ impl Pages {
 
 impl View {
     #[must_use]
-    pub fn new(site: &str, zone: &TimeZone) -> Self {
-        Self { site: site.to_owned(), zone: zone.clone(), pages: Arc::default() }
+    pub fn new(site: &str, zone: &TimeZone, clock: Arc<dyn Clock + Send + Sync>) -> Self {
+        Self { site: site.to_owned(), zone: zone.clone(), clock, pages: Arc::default() }
+    }
+
+    /// By the clock that the pages show.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// That all templates compile is shown by a test.
@@ -139,7 +145,7 @@ impl View {
 
     pub fn render(&self, language: &str, status: StatusCode, template: &str, mut data: Value) -> Response {
         data["lang"] = language.into();
-        data["now"] = SystemClock.now().0.into();
+        data["now"] = self.now().0.into();
         let page = self.pages().map_err(ToString::to_string).and_then(|pages| {
             let template = pages.templates.get_template(template).map_err(|error| error.to_string())?;
             template.render(Word::from(Serde(&data))).map_err(|error| error.to_string())
@@ -212,7 +218,7 @@ mod tests {
 
     #[test]
     fn every_template_compiles_when_the_first_page_is_asked_for() {
-        let view = View::new("Bar", &TimeZone::UTC);
+        let view = View::new("Bar", &TimeZone::UTC, Arc::new(crate::time::SystemClock));
         assert!(view.pages.get().is_none(), "nothing is compiled at the start");
         let pages = view.pages().unwrap_or_else(|error| panic!("{error}"));
         assert!(pages.files.len() == FILES.len() && templates().count() >= 27);
