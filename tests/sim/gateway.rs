@@ -255,8 +255,9 @@ impl Gateway {
             (DEADLINES, Box::pin(deadlines::run(context()))),
         ];
         tasks.into_iter().for_each(|(name, job)| self.spawn(name, job));
-        for connection in hub_poll::fetching(&self.context.config) {
-            let job = hub_poll::fetch(Arc::clone(&self.context), self.outside.clone(), connection);
+        let context = Arc::clone(&self.context);
+        for connection in hub_poll::one_for_each_token(&context.config.connections) {
+            let job = hub_poll::fetch(Arc::clone(&context), self.outside.clone(), connection.clone());
             self.spawn(FETCHING, Box::pin(job));
         }
     }

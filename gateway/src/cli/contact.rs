@@ -5,8 +5,9 @@ use serde_json::json;
 use super::{Failure, Place, say, say_json};
 use crate::config::Config;
 use crate::contact::Contact;
-use crate::ids::ContactId;
+use crate::ids::{ConnectionName, ContactId};
 use crate::store::{self, AuditEntry, Store};
+use crate::task::hub_poll::one_for_each_token;
 use crate::time::{Clock, SystemClock};
 
 #[derive(Debug, clap::Args)]
@@ -169,7 +170,13 @@ fn erase(place: &Place, contact: &str, yes: bool) -> Result<(), Failure> {
         return Ok(());
     }
     let names: Vec<String> = configured.iter().map(|known| known.name.clone()).collect();
-    let pseudonym = store.transaction(|store| store.erase(&id, &names, SystemClock.now())).map_err(io)?;
+    let hubs = one_for_each_token(&config.connections);
+    let hubs: Vec<ConnectionName> = hubs.iter().map(|connection| connection.name.clone()).collect();
+    let work = |store: &Store| {
+        store.owe_erasure(&hubs, &id)?;
+        store.erase(&id, &names, SystemClock.now())
+    };
+    let pseudonym = store.transaction(work).map_err(io)?;
     if !store.compact().map_err(io)? {
         return Err(Failure::Usage(format!(
             "{what} are nameless now ({pseudonym}), but another program is reading the database, so its log still holds \
@@ -181,6 +188,11 @@ fn erase(place: &Place, contact: &str, yes: bool) -> Result<(), Failure> {
         say(&format!(
             "Take [[contact]] `{contact}` out of the configuration too, or the next alert writes to them again."
         ));
+    }
+    if !hubs.is_empty() {
+        say(
+            "The hub is told while the daemon runs; what it has of messages as they came ends after 7 to 30 days.",
+        );
     }
     say("Backups in the state directory's backup/ still hold what they held; delete those that must not.");
     Ok(())

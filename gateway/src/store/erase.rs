@@ -136,7 +136,7 @@ impl Store {
     }
 
     /// How the person's numbers and user ids are written: here with a `+`, in Meta's bodies without.
-    fn numbers(&self, contact: &ContactId) -> Result<Vec<String>> {
+    pub(super) fn numbers(&self, contact: &ContactId) -> Result<Vec<String>> {
         let known: Vec<String> = self
             .sql
             .prepare(
@@ -164,16 +164,7 @@ impl Store {
     /// Meta's message ids carry the person's number in base64; a digest of them keeps rows that belong together together.
     fn forget_ids(&self, contact: &ContactId) -> Result<()> {
         self.sql.execute_batch("PRAGMA defer_foreign_keys = ON")?; // until this transaction ends
-        let ids: Vec<String> = self
-            .sql
-            .prepare(
-                "SELECT wamid FROM reply WHERE contact = ?1
-                 UNION SELECT s.wamid FROM sent s JOIN message m ON m.id = s.message WHERE m.contact = ?1
-                 UNION SELECT r.wamid FROM receipt r JOIN message m ON m.id = r.message WHERE m.contact = ?1",
-            )?
-            .query_map([&contact.0], |row| row.get(0))?
-            .collect::<Result<_>>()?;
-        for id in ids {
+        for id in self.message_ids(contact)? {
             let anonymous = format!("{ERASED}-{}", hex(&checksum::of(&[id.as_bytes()])));
             for (table, column) in
                 [("reply", "wamid"), ("command", "reply"), ("sent", "wamid"), ("receipt", "wamid")]
@@ -183,6 +174,18 @@ impl Store {
             }
         }
         Ok(())
+    }
+
+    /// Meta's ids of what they wrote and what was written to them.
+    pub(super) fn message_ids(&self, contact: &ContactId) -> Result<Vec<String>> {
+        self.sql
+            .prepare(
+                "SELECT wamid FROM reply WHERE contact = ?1
+                 UNION SELECT s.wamid FROM sent s JOIN message m ON m.id = s.message WHERE m.contact = ?1
+                 UNION SELECT r.wamid FROM receipt r JOIN message m ON m.id = r.message WHERE m.contact = ?1",
+            )?
+            .query_map([&contact.0], |row| row.get(0))?
+            .collect()
     }
 
     /// Raw bodies and notices that name them. A body that was not read yet stays: a tap may be in it.

@@ -1,9 +1,22 @@
 //! What a hub gave us, and how far that is.
 
 use rusqlite::{OptionalExtension, Result, params};
+use serde_json::json;
 
 use super::{Signers, Store};
-use crate::ids::ConnectionName;
+
+/// As many message ids as a hub takes in one request.
+const IDS_MAX: usize = 1_000;
+
+/// What a hub is asked to forget.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HubErasure {
+    pub id: i64,
+    pub hub: ConnectionName,
+    /// JSON.
+    pub body: String,
+}
+use crate::ids::{ConnectionName, ContactId};
 use crate::time::Timestamp;
 
 impl Store {
@@ -13,6 +26,48 @@ impl Store {
             .prepare_cached("SELECT cursor FROM hub WHERE connection = ?1")?
             .query_row([&connection.0], |row| row.get(0))
             .optional()
+    }
+
+    /// Whom these hubs have to forget: written before the person is erased here, in the same transaction.
+    pub fn owe_erasure(&self, hubs: &[ConnectionName], contact: &ContactId) -> Result<()> {
+        let (people, messages) = (self.numbers(contact)?, self.message_ids(contact)?);
+        // A person without a message is known to the hub, too, if it was told whom the site writes to.
+        let all = std::iter::once((people.as_slice(), &messages[..messages.len().min(IDS_MAX)]));
+        let rest = messages.get(IDS_MAX..).unwrap_or_default().chunks(IDS_MAX).map(|ids| (&[][..], ids));
+        for (people, messages) in
+            all.chain(rest).filter(|(people, ids)| !people.is_empty() || !ids.is_empty())
+        {
+            let body = json!({ "people": people, "messages": messages }).to_string();
+            for hub in hubs {
+                self.sql
+                    .execute("INSERT INTO hub_erasure (hub, body) VALUES (?1, ?2)", params![hub.0, body])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The first that is not told yet.
+    pub fn next_erasure(&self, hub: &ConnectionName) -> Result<Option<HubErasure>> {
+        self.sql
+            .prepare_cached("SELECT id, body FROM hub_erasure WHERE hub = ?1 ORDER BY id LIMIT 1")?
+            .query_row([&hub.0], |row| {
+                Ok(HubErasure { id: row.get(0)?, hub: hub.clone(), body: row.get(1)? })
+            })
+            .optional()
+    }
+
+    /// The hub has confirmed it.
+    pub fn erasure_is_told(&self, id: i64) -> Result<()> {
+        self.sql.prepare_cached("DELETE FROM hub_erasure WHERE id = ?1")?.execute([id]).map(drop)
+    }
+
+    /// What was owed to hubs that the configuration does not have any more is over; how much that was.
+    pub fn drop_erasures_but_of(&self, hubs: &[ConnectionName]) -> Result<usize> {
+        let names: Vec<&str> = hubs.iter().map(|hub| hub.0.as_str()).collect();
+        self.sql.execute(
+            "DELETE FROM hub_erasure WHERE hub NOT IN (SELECT value FROM json_each(?1))",
+            [json!(names).to_string()],
+        )
     }
 
     /// What a hub is told of this site's outbox: how many messages wait, up to ten thousand, and for how many seconds the oldest.
@@ -43,6 +98,30 @@ impl Store {
 mod tests {
     use super::*;
     use crate::ids::InboxId;
+
+    #[test]
+    fn whom_a_hub_has_to_forget_is_owed_until_it_has() {
+        let (_folder, store) = Store::in_new_folder();
+        let (main, now) = (ConnectionName("main".into()), Timestamp(1_900_000_000_000));
+        store
+            .sql
+            .execute("INSERT INTO known_as VALUES ('+491511', 'nino', '+491512', 1)", [])
+            .expect("written");
+        let nino = ContactId::from("nino");
+        let erase = |store: &Store| {
+            store.owe_erasure(std::slice::from_ref(&main), &nino)?;
+            store.erase(&nino, &[], now)
+        };
+        store.transaction(erase).expect("erased");
+        let owed = store.next_erasure(&main).expect("read").expect("owed");
+        assert_eq!(owed.body, r#"{"messages":[],"people":["491511"]}"#);
+        assert_eq!(store.next_erasure(&ConnectionName("other".into())).expect("read"), None);
+        assert_eq!(store.drop_erasures_but_of(std::slice::from_ref(&main)).expect("written"), 0);
+        store.erasure_is_told(owed.id).expect("written");
+        assert_eq!(store.next_erasure(&main).expect("read"), None);
+        store.transaction(|store| store.owe_erasure(std::slice::from_ref(&main), &nino)).expect("written");
+        assert_eq!(store.next_erasure(&main).expect("read"), None, "nobody is known any more");
+    }
 
     #[test]
     fn what_was_fetched_and_where_it_ends_are_one() {

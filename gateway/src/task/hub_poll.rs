@@ -6,14 +6,16 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 use tokio::task::JoinSet;
 
-use crate::config::{Config, Connection, secret};
+use crate::config::{Connection, secret};
+use crate::ids::ConnectionName;
 use crate::random::backoff;
 use crate::store::Store;
 use crate::task::context::TaskContext;
 use crate::task::wakeups::Written;
 use crate::task::webhook_inbox::{signed_by, signers};
+use crate::whatsapp::client::Endpoint;
 use crate::whatsapp::endpoint::endpoint;
-use crate::whatsapp::hub::{Fetched, HubLine, fetch_webhooks};
+use crate::whatsapp::hub::{Fetched, HubLine, erase_at_hub, fetch_webhooks};
 
 /// Between two tries while the hub cannot be reached: a thousand sites come back within half a minute, not at once.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -22,25 +24,53 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// One loop for each token.
 pub async fn run(context: Arc<TaskContext>, line: impl HubLine) {
     let mut loops = JoinSet::new();
-    for connection in fetching(&context.config) {
-        loops.spawn(fetch(Arc::clone(&context), line.clone(), connection));
+    let hubs = one_for_each_token(&context.config.connections);
+    let names: Vec<ConnectionName> = hubs.iter().map(|connection| connection.name.clone()).collect();
+    let dropped = context.store.durably(move |store| store.drop_erasures_but_of(&names)).await;
+    if dropped.is_some_and(|dropped| dropped > 0) {
+        tracing::warn!(
+            "somebody was erased, and a hub that the configuration had does not know; whoever runs it can see to it"
+        );
+    }
+    for connection in hubs {
+        loops.spawn(fetch(Arc::clone(&context), line.clone(), connection.clone()));
     }
     while loops.join_next().await.is_some() {}
     std::future::pending().await // most sites have no hub
 }
 
-/// The connections that ask: of numbers that share a token one asks for all.
-#[must_use]
-pub fn fetching(config: &Config) -> Vec<Connection> {
-    let (mut asking, mut tokens) = (Vec::new(), Vec::new());
-    for connection in config.connections.iter().filter(|connection| connection.via_hub) {
+/// Of connections through a hub, those that speak for all: one for each token.
+pub fn one_for_each_token(connections: &[Connection]) -> Vec<&Connection> {
+    let (mut tokens, mut hubs) = (Vec::new(), Vec::new());
+    for connection in connections.iter().filter(|connection| connection.via_hub) {
         let token = secret(&connection.access_token).ok().map(|token| token.expose_secret().to_owned());
         if token.is_none() || !tokens.contains(&token) {
             tokens.push(token);
-            asking.push(connection.clone());
+            hubs.push(connection);
         }
     }
-    asking
+    hubs
+}
+
+/// Who was erased at this site: the hub forgets them, too. What it does not take now is owed still.
+async fn tell_erasures(
+    context: &Arc<TaskContext>,
+    line: &impl HubLine,
+    endpoint: &Endpoint,
+    name: &ConnectionName,
+) {
+    loop {
+        let of_read = name.clone();
+        let next = context.store.durably(move |store| store.next_erasure(&of_read)).await;
+        let Some(Some(erasure)) = next else { return };
+        if let Err(why) = erase_at_hub(line, endpoint, erasure.body).await {
+            tracing::warn!(connection = %name, why, "the hub does not yet know who was erased here; trying again");
+            return;
+        }
+        if context.store.durably(move |store| store.erasure_is_told(erasure.id)).await.is_none() {
+            return;
+        }
+    }
 }
 
 /// Asks again as long as the process runs.
@@ -70,6 +100,7 @@ async fn fetch_once(
     let read = move |store: &Store| Ok((store.hub_cursor(&name)?, store.backlog(now)?));
     let (cursor, backlog) = context.store.durably(read).await.ok_or("the disk cannot be read")?;
     let endpoint = endpoint(connection)?;
+    tell_erasures(context, line, &endpoint, &connection.name).await;
     let fetched = fetch_webhooks(line, &endpoint, &context.tag, cursor.as_deref(), backlog).await?;
     let Some(Fetched { cursor, webhooks }) = fetched else { return Ok(()) };
     let live = context.live.get();

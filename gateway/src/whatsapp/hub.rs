@@ -137,13 +137,34 @@ pub async fn fetch_webhooks(
     let answer = line.exchange(Method::GET, &endpoint, &path, Vec::new(), Bytes::new()).await;
     let (status, headers, body) = answer.map_err(|answer| answer.in_words())?;
     match status {
-        _ if !headers.contains_key(HUB) => Err(format!("the answer is not the hub's, HTTP {status}")),
+        _ if said(&headers).is_none() => Err(not_now(status, &headers, &body)),
         StatusCode::NO_CONTENT => Ok(None),
         StatusCode::OK => serde_json::from_slice(&body)
             .map(Some)
             .map_err(|error| format!("the hub's answer cannot be read ({error}); is it of a newer version?")),
-        _ if said(&headers) == Some(REFUSED) => Err(refused_by_hub(status, &headers, &body).in_words()),
-        _ => Err(format!("the hub cannot answer now: {}", String::from_utf8_lossy(&body).trim())),
+        _ => Err(not_now(status, &headers, &body)),
+    }
+}
+
+/// Tells the hub whom it has to forget; it has when this is `Ok`. An error is a sentence.
+pub async fn erase_at_hub(line: &impl HubLine, endpoint: &Endpoint, body: String) -> Result<(), String> {
+    let endpoint = Endpoint { api_version: "hub/v1".to_owned(), ..endpoint.clone() };
+    let headers = vec![(CONTENT_TYPE, "application/json".to_owned())];
+    let answer = line.exchange(Method::POST, &endpoint, "erase", headers, Bytes::from(body)).await;
+    let (status, headers, body) = answer.map_err(|answer| answer.in_words())?;
+    match status {
+        StatusCode::OK if said(&headers).is_some() => Ok(()),
+        StatusCode::NOT_FOUND => Err("it is too old to forget somebody; it needs an update".to_owned()),
+        _ => Err(not_now(status, &headers, &body)),
+    }
+}
+
+/// Why the hub, or whatever answered in its place, did not do what it was asked.
+fn not_now(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> String {
+    match said(headers) {
+        Some(REFUSED) => refused_by_hub(status, headers, body).in_words(),
+        Some(_) => format!("the hub cannot answer now: {}", String::from_utf8_lossy(body).trim()),
+        None => format!("the answer is not the hub's, HTTP {status}"),
     }
 }
 

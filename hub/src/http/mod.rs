@@ -21,6 +21,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -40,7 +41,7 @@ use crate::incoming::Wakes;
 use crate::metrics::Metrics;
 use crate::pace::{Limits, Paces};
 use crate::settings::Settings;
-use crate::sites::{EnrolError, Registry, SeenSites, Site, digest, enrol};
+use crate::sites::{EnrolError, Erasure, Registry, SeenSites, Site, digest, enrol, erase};
 
 /// After what does not last.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -77,6 +78,7 @@ pub fn routes(hub: Hub) -> Router {
         .route("/readyz", get(ready))
         .route("/webhook/whatsapp", get(webhook::verify).post(webhook::receive))
         .route("/hub/v1/enrol", post(change_code))
+        .route("/hub/v1/erase", post(forget))
         .route("/hub/v1/webhooks", get(webhook::fetch))
         .route("/hub/v1/media/{id}", get(ask::download))
         .route("/{version}/{id}/messages", post(messages::send))
@@ -105,6 +107,24 @@ async fn change_code(State(hub): State<Hub>, code: String) -> Response {
         Err(error @ EnrolError::NoCode) => (StatusCode::FORBIDDEN, format!("{error}\n")).into_response(),
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
     }
+}
+
+/// Somebody was erased at a site.
+async fn forget(State(hub): State<Hub>, headers: HeaderMap, body: Bytes) -> Response {
+    let caller = match hub.caller(&headers).await {
+        Ok(caller) => caller,
+        Err(refused) => return refused,
+    };
+    let asked = serde_json::from_slice::<Erasure>(&body).ok().filter(|asked| !asked.is_too_much());
+    let Some(asked) = asked else {
+        return refusal(StatusCode::BAD_REQUEST, 100, "whom to erase cannot be read, or is too much at once");
+    };
+    if let Err(error) = erase(&hub.engine, &caller.name, &asked).await {
+        return again(&error.to_string(), Duration::from_secs(5));
+    }
+    let detail = format!("{} ids of a person, {} of messages", asked.people.len(), asked.messages.len());
+    hub.audit.note(Note { detail, ..Note::new("erased", &caller.name, SystemClock.now()) }).await;
+    ([(HUB, "answer")], "forgotten\n").into_response()
 }
 
 /// Who asks: a name, its rights, and its token, with which bodies for it are signed.

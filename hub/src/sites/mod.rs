@@ -2,6 +2,8 @@
 
 /// Codes that are good once, tokens, revocation.
 mod enrol;
+/// Who was erased at a site.
+mod erase;
 /// All sites, and who a token belongs to.
 mod registry;
 /// When each asked last, and how it is.
@@ -15,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 pub use enrol::{EnrolError, add, claim, code, enrol, limit, random_hex, revoke};
+pub use erase::{Erasure, erase};
 pub use registry::Registry;
 pub use seen::{Seen, SeenSites};
 

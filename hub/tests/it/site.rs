@@ -312,3 +312,34 @@ fn a_person_of_two_sites_is_asked_and_what_was_written_goes_where_they_say() {
     assert_eq!(fetched(&token, ""), None, "nothing is for the first");
     assert_eq!(shop.meta.sent().len(), 1, "asked once");
 }
+
+#[test]
+fn a_person_who_is_erased_at_the_site_is_forgotten_by_the_hub() {
+    let (mut shop, _) = shop();
+    shop.hub.enrol("other", &[NINO]);
+    let gateway = Gateway::start(&shop.site);
+    publish(shop.broker.port, "site/freezer", br#"{"celsius": -12.5}"#);
+    wait_for(20, "the receipts", || {
+        (shop.site.count("SELECT count(*) FROM message WHERE state = 'read'") == 1).then_some(())
+    });
+    gateway.stop();
+    shop.hub.kill();
+    let config = shop.site.config();
+    let erased = bellwire(&["contact", "erase", "nino", "--yes", "--config", &config.to_string_lossy()]);
+    let said = String::from_utf8_lossy(&erased.stdout).into_owned();
+    assert!(erased.status.success() && said.contains("The hub is told"), "{said}");
+    assert_eq!(shop.site.count("SELECT count(*) FROM hub_erasure"), 1, "owed while the hub is away");
+
+    shop.hub.up();
+    shop.hub.wait_ready();
+    assert!(shop.hub.says(&["sites", "show", "shop"]).contains("995555123456"));
+    let _gateway = Gateway::start(&shop.site);
+    wait_for(40, "the hub's word", || {
+        (shop.site.count("SELECT count(*) FROM hub_erasure") == 0).then_some(())
+    });
+    assert!(!shop.hub.says(&["sites", "show", "shop"]).contains("995555123456"));
+    assert!(shop.hub.says(&["sites", "show", "other"]).contains("995555123456"), "it is another's, too");
+    wait_for(10, "the note", || {
+        shop.hub.says(&["audit", "--site", "shop"]).contains("\terased\t").then_some(())
+    });
+}

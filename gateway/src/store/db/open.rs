@@ -21,7 +21,7 @@ use crate::store::db::undo::Undo;
 use crate::store::receipts::UnderWay;
 
 /// Appended to, never edited: the index is the version that the script leads to, less one.
-const MIGRATIONS: [&str; 22] = [
+const MIGRATIONS: [&str; 23] = [
     include_str!("../migrations/schema.sql"),
     include_str!("../migrations/schema_page.sql"),
     include_str!("../migrations/received.sql"),
@@ -44,6 +44,7 @@ const MIGRATIONS: [&str; 22] = [
     include_str!("../migrations/configuration_versions.sql"),
     include_str!("../migrations/copies.sql"),
     include_str!("../migrations/hub.sql"),
+    include_str!("../migrations/hub_erasures.sql"),
 ];
 
 /// The version of a database that this program makes.
