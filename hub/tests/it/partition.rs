@@ -58,17 +58,34 @@ impl Way {
     }
 }
 
+/// Each way from the node and to it.
+fn cut_off(ways: &BTreeMap<(usize, usize), Way>, node: usize, is_cut: bool) {
+    let of_node = ways.iter().filter(|((from, to), _)| *from == node || *to == node);
+    of_node.for_each(|(_, way)| way.cut(is_cut));
+}
+
 /// As a site does: again under its key, until the hub says what became of it. `false`: nobody knows.
 fn sends(proxy: &str, token: &str, row: u32) -> bool {
     let began = Instant::now();
-    while began.elapsed() < Duration::from_secs(90) {
+    wait_for(90, "what became of a message", || {
         match send(proxy, token, row, 1, "+49151000", began.elapsed().as_secs()) {
-            Some((200, said, _)) if said == "answer" => return true,
-            Some((_, said, _)) if said == "unknown" => return false,
-            Some(_) | None => std::thread::sleep(Duration::from_secs(1)),
+            Some((200, said, _)) if said == "answer" => Some(true),
+            Some((_, said, _)) if said == "unknown" => Some(false),
+            Some(_) | None => {
+                std::thread::sleep(Duration::from_secs(1));
+                None
+            }
         }
+    })
+}
+
+/// The threads of a test end with it, also when it fails.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
     }
-    panic!("nothing became of message {row} in 90 s")
 }
 
 #[test]
@@ -116,14 +133,10 @@ fn the_leading_node_is_cut_off_and_nothing_is_lost_or_twice() {
                 std::thread::sleep(Duration::from_millis(100));
             }
         });
+        let ends = Ends(&is_over);
         let count = || sent.lock().expect("a lock").len();
         wait_for(60, "some messages", || (count() >= 20).then_some(()));
-        let of_leader: Vec<&Way> = ways
-            .iter()
-            .filter(|((from, to), _)| *from == leader || *to == leader)
-            .map(|(_, way)| way)
-            .collect();
-        of_leader.iter().for_each(|way| way.cut(true));
+        cut_off(&ways, leader, true);
         std::thread::sleep(Duration::from_secs(12)); // an election takes 9 at most
         let before = count();
         wait_for(
@@ -131,15 +144,26 @@ fn the_leading_node_is_cut_off_and_nothing_is_lost_or_twice() {
             &format!("messages past the cut; the hubs say {} {}", chain.hubs[0].log(), chain.hubs[1].log()),
             || (count() >= before + 20).then_some(()),
         );
-        of_leader.iter().for_each(|way| way.cut(false));
+        cut_off(&ways, leader, false);
         let before = count();
         wait_for(60, "messages after it", || (count() >= before + 20).then_some(()));
-        is_over.store(true, Ordering::SeqCst);
+        drop(ends);
         sending.into_iter().for_each(|lane| lane.join().expect("sent"));
         posting.join().expect("posted");
         fetching.join().expect("fetched")
     });
+    let longest = longest.into_inner().expect("a lock");
     let (sent, posted) = (sent.into_inner().expect("a lock"), posted.into_inner().expect("a lock"));
+    println!("{}; the longest took {longest:?}", count_all(&chain, &sent, &fetched, posted));
+}
+
+/// What was sent, and whether it is known what became of it; what was fetched, of so many webhooks.
+fn count_all(
+    chain: &Chain,
+    sent: &[(u32, bool)],
+    fetched: &BTreeMap<String, usize>,
+    posted: usize,
+) -> String {
     let mut at_meta = BTreeMap::<String, usize>::new();
     for message in chain.meta.sent() {
         let callback = message["biz_opaque_callback_data"].as_str().map(str::to_owned).unwrap_or_default();
@@ -150,16 +174,16 @@ fn the_leading_node_is_cut_off_and_nothing_is_lost_or_twice() {
     let lost: Vec<&u32> =
         known.iter().filter(|row| !at_meta.contains_key(&format!("bellwire/0badcafe/{row}"))).collect();
     let twice: Vec<_> = at_meta.iter().filter(|(_, count)| **count > 1).collect();
-    println!(
-        "{} messages: {unknown} unknown, lost {lost:?}, twice {twice:?}, the longest took {:?}; {posted} webhooks: {} fetched",
+    let what = format!(
+        "{} messages: {unknown} unknown, lost {lost:?}, twice {twice:?}; {posted} webhooks: {} fetched",
         sent.len(),
-        longest.into_inner().expect("a lock"),
         fetched.len()
     );
-    assert!(lost.is_empty() && twice.is_empty());
+    assert!(lost.is_empty() && twice.is_empty(), "{what}");
     assert!(unknown <= 4, "no more than were under way: {unknown}");
     assert_eq!(fetched.len(), posted, "none is lost");
     assert!(fetched.values().all(|count| *count == 1), "none came twice: {fetched:?}");
     let audit = chain.hubs[0].command(&["audit", "--verify"]);
     assert!(audit.status.success(), "{}", String::from_utf8_lossy(&audit.stderr));
+    what
 }
