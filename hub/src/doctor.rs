@@ -106,8 +106,9 @@ async fn get(monitor: &str, path: &str) -> anyhow::Result<Value> {
         bail!("write it as http://host:8222");
     };
     let answer = ask(host, path).await.context("is http_port set in its settings?")?;
-    let (_, body) = answer.split_once("\r\n\r\n").context("its answer is no HTTP")?;
-    serde_json::from_str(body).context("its answer is not a monitor's")
+    let (_, body) = answer.split_once("\r\n\r\n").context("its answer is not HTTP")?;
+    serde_json::from_str(body)
+        .context("its answer is not that of a NATS server's monitor; is it the right port?")
 }
 
 /// The whole answer, as text.

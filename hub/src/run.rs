@@ -32,10 +32,12 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let certificate = settings.certificate()?;
     let listener = TcpListener::bind(&settings.listen)
         .await
-        .with_context(|| format!("{} cannot be listened at; is another hub there?", settings.listen))?;
+        .with_context(|| format!("the hub cannot listen at {}; does another hub?", settings.listen))?;
     let admin = match &settings.admin {
         Some(address) => Some(TcpListener::bind(address).await.with_context(|| {
-            format!("{address}, the page of all sites, cannot be listened at; is another hub there?")
+            format!(
+                "the hub cannot listen at {address}, where its page of all sites belongs; does another hub?"
+            )
         })?),
         None => None,
     };
@@ -83,14 +85,14 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let of_engine = hub.engine.clone();
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let serving = tokio::spawn(serve(listener, certificate, routes(hub), stopping));
-    tracing::info!("the hub serves");
+    tracing::info!("the hub is ready");
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
-        log = of_engine.lost() => bail!("the engine has lost {}: is it another one, or were its disks lost? A start makes it anew", log.name()),
+        log = of_engine.lost() => bail!("the engine has lost {}: is it another engine, or were its disks lost? Start the hub again, and it makes a new one", log.name()),
         ended = tasks.join_next() => bail!("a part of the hub ended by itself: {ended:?}"), // whoever started it starts it again
     }
-    tracing::info!("the hub ends: what is under way may finish");
+    tracing::info!("the hub stops; requests under way may finish");
     stop.send_replace(true);
     serving.await.context("the server failed")?;
     audit.end().await;

@@ -105,7 +105,7 @@ impl Settings {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("{} cannot be read; give the right --config", path.display()))?;
         let mut settings: Self =
-            toml::from_str(&text).with_context(|| format!("{} is not right", path.display()))?;
+            toml::from_str(&text).with_context(|| format!("{} has a mistake", path.display()))?;
         let folder = path.parent().unwrap_or(Path::new("."));
         settings.certificate_file = settings.certificate_file.map(|file| folder.join(file));
         settings.key_file = settings.key_file.map(|file| folder.join(file));

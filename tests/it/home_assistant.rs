@@ -480,7 +480,7 @@ fn a_wrong_request_is_answered_and_nobody_is_told() {
     );
     let sent = shop.told(2);
     assert!(sent[0].starts_with("Once") && sent[1].starts_with("After"), "{sent:?}");
-    assert!(shop.site.log().contains("below home-assistant/answer/ alone"));
+    assert!(shop.site.log().contains("the response topic is not below home-assistant/answer/"));
 }
 
 #[test]

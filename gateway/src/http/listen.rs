@@ -85,7 +85,7 @@ pub async fn serve(
     }
     let drained = tokio::time::timeout(DRAIN, async { while open.join_next().await.is_some() {} }).await;
     if drained.is_err() {
-        tracing::warn!(connections = open.len(), "connections were cut at the end");
+        tracing::warn!(connections = open.len(), "connections were closed at the stop before they had ended");
     }
 }
 

@@ -345,7 +345,7 @@ impl Store {
             match serde_json::from_str(&text) {
                 Ok(note) => notes.push((id, note)),
                 Err(error) => {
-                    tracing::error!(%error, note = text, "a note for the alerts cannot be read");
+                    tracing::error!(%error, note = text, "a stored alert command cannot be read and is deleted");
                     self.sql.prepare_cached("DELETE FROM alert_note WHERE id = ?1")?.execute([id.0])?;
                 }
             }

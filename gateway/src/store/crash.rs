@@ -47,7 +47,7 @@ impl Crashes {
         let boot = std::fs::read_to_string(BOOT_ID).unwrap_or_default().trim().to_owned();
         let file = state_file(&path(directory));
         let file =
-            file.inspect_err(|error| tracing::warn!(%error, "the file of events under way cannot be kept"));
+            file.inspect_err(|error| tracing::warn!(%error, "no file for events under way: one that crashes the process is not found out"));
         let mut crashes = Self { file: file.ok(), boot, suspects: BTreeSet::new(), aside: BTreeSet::new() };
         let text = std::fs::read_to_string(path(directory)).unwrap_or_default();
         if let Some([aside, suspects, under_way]) = left(&text, &crashes.boot) {
@@ -100,7 +100,7 @@ impl Crashes {
         // What an earlier, longer text left behind the last line is not read.
         let text = format!("{}\n{aside}\n{suspects}\n{under_way}\nend\n", self.boot);
         if let Err(error) = file.write_all_at(text.as_bytes(), 0) {
-            tracing::debug!(%error, "events under way were not written down");
+            tracing::debug!(%error, "the file of events under way was not written");
         }
     }
 }

@@ -206,7 +206,7 @@ impl Store {
     ) -> Result<()> {
         let id = self.insert_command(origin, command, now)?;
         let deed = &command.deed;
-        tracing::info!(command = id.0, action = deed.name, topic = deed.topic, "a command");
+        tracing::info!(command = id.0, action = deed.name, topic = deed.topic, "a command is queued");
         self.record_of(record, Some(id), now)
     }
 

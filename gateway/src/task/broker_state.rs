@@ -83,7 +83,7 @@ async fn subscribed(context: &TaskContext, outcome: Grants) {
     let (beside, refused): (BTreeMap<_, _>, BTreeMap<_, _>) =
         outcome.refused.into_iter().partition(|(filter, _)| is_beside(context, filter));
     for (filter, reason) in beside {
-        let what = "the broker refused us this; devices or Home Assistant cannot come over it";
+        let what = "the broker refused a subscription for devices or Home Assistant; give this user the right to read it";
         tracing::warn!(filter, reason, "{what}");
     }
     for (filter, reason) in &refused {

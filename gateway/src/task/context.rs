@@ -93,10 +93,7 @@ impl Found {
             );
         }
         for what in &self.ended {
-            tracing::warn!(
-                what,
-                "the configuration has changed, and something that went on has no place in it"
-            );
+            tracing::warn!(what, "ended, since the configuration does not have it any more");
         }
     }
 }

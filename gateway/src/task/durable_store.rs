@@ -76,11 +76,11 @@ impl DurableStore {
                     self.machine.sleep(DISK_FULL_PAUSE).await;
                 }
                 Err(error @ StoreError::Refused(_)) => {
-                    tracing::error!(%error, "store write failed");
+                    tracing::error!(%error, "a write to the database failed");
                     return Some(Err(StatementRefused(error.to_string())));
                 }
                 Err(error @ StoreError::Failed(_)) => {
-                    tracing::error!(%error, "store write failed");
+                    tracing::error!(%error, "a write to the database failed");
                     return None;
                 }
             }

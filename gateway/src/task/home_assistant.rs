@@ -69,7 +69,7 @@ pub async fn take(context: &TaskContext, event: &Event) -> Option<bool> {
         ControlRequest::Test => ("send test", "a message", None),
         ControlRequest::Tell => ("tell", "a message", None),
         ControlRequest::Nonsense => {
-            tracing::warn!(topic = event.topic, "neither ON nor OFF: nothing is done");
+            tracing::warn!(topic = event.topic, "the payload is neither ON nor OFF: nothing is done");
             return Some(true);
         }
         ControlRequest::Introduce => return Some(true),
@@ -102,7 +102,7 @@ pub fn answers(
     let answer = |(decision, to): (&Decision, &Option<Box<ReplyTo>>)| {
         let to = to.as_ref().filter(|_| decision.event.topic == home.request_topic())?;
         if !home.may_answer(&to.topic) {
-            let what = "the outcome of a request is sent below home-assistant/answer/ alone";
+            let what = "the outcome is not sent: the response topic is not below home-assistant/answer/";
             tracing::warn!(response_topic = to.topic, "{what}");
             return None;
         }
@@ -229,7 +229,7 @@ async fn remove(
         Some((.., true)) => {
             let wanted = wanted.to_vec();
             context.store.durably(move |store| store.set_left_at_broker(&wanted)).await?;
-            tracing::info!(topics = ?stale, "taken back from the broker");
+            tracing::info!(topics = ?stale, "retained messages that are not ours any more were removed from the broker");
             stale.clear();
         }
         Some(_) | None => {

@@ -46,7 +46,10 @@ pub fn connections(of_file: &[Connection], store: &Store, state: &Path) -> store
     let mut all = of_file.to_vec();
     for kept in store.kept_connections()? {
         if all.iter().any(|known| known.name.0 == kept.name) {
-            tracing::warn!(connection = kept.name, "it stands in the configuration, too: that one is used");
+            tracing::warn!(
+                connection = kept.name,
+                "a connection of the page is in the file, too: the file's is used; delete one"
+            );
             continue;
         }
         if let Some(sealed) = &kept.sealed {

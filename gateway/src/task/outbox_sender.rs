@@ -216,7 +216,7 @@ impl<C: CloudApi> Task<C> {
                     self.tell_of_held(*id, reason.to_owned());
                 }
                 let (state, reason) = (next.state.as_str(), &next.reason);
-                tracing::info!(message_id = id.0, state, reason, "a message has an answer");
+                tracing::info!(message_id = id.0, state, reason, "a message has a result");
             }
         }
     }

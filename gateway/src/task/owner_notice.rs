@@ -60,7 +60,7 @@ pub async fn report(context: &TaskContext, field: &'static str, findings: Vec<St
 /// What must not be forgotten, for the log.
 pub fn remind(config: &Config) {
     if let Some(why) = &config.stands_in {
-        tracing::error!(why, "not the configuration that the file says");
+        tracing::error!(why, "the last good configuration is used instead of the file");
     }
 }
 

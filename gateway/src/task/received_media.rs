@@ -46,7 +46,7 @@ pub async fn fetch(context: Arc<TaskContext>, client: Client) {
     };
     let swept = on_disk(&shelf, move |shelf| shelf.sweep(&kept)).await;
     if let Err(error) = swept {
-        tracing::warn!(%error, "what a power cut left in files/ could not be removed");
+        tracing::warn!(%error, "files that no row names could not be removed from files/");
     }
     loop {
         loop {
@@ -60,7 +60,7 @@ pub async fn fetch(context: Arc<TaskContext>, client: Client) {
                 Fetched::Later { reason, .. } => format!("tried again later: {reason}"),
                 Fetched::Failed(reason) => format!("failed: {reason}"),
             };
-            tracing::info!(file = file.id, contact = %file.contact, outcome, "a file of a person");
+            tracing::info!(file = file.id, contact = %file.contact, outcome, "a received file");
             let id = file.id;
             match context.store.durably(move |store| store.fetched(id, &fetched)).await {
                 None => return,
@@ -105,7 +105,11 @@ async fn fetch_one(
             if settings.delete_at_meta
                 && let Err(error) = client.delete_media(&endpoint, &file.media_id).await
             {
-                tracing::info!(file = file.id, error, "Meta keeps its copy for 7 days");
+                tracing::info!(
+                    file = file.id,
+                    error,
+                    "Meta did not delete its copy, and keeps it for 7 days"
+                );
             }
             Fetched::Kept { bytes: size }
         }

@@ -23,10 +23,10 @@ pub enum Fatal {
     #[error("the disk failed: {0}")]
     Disk(Arc<str>),
     /// Exit 74 as well: a new process begins with what is on disk.
-    #[error("the database refused what cannot be left out: {0}")]
+    #[error("the database refused a statement that cannot be skipped: {0}")]
     Refused(String),
     /// Exit 74 as well: nobody does that task's work any more, and a new process does.
-    #[error("{0} ended, and nobody does its work any more; a new process does")]
+    #[error("the task {0} ended by itself: the process ends, and a new one does its work")]
     Task(&'static str),
 }
 

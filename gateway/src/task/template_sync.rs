@@ -63,7 +63,7 @@ async fn learn_limit(context: &Arc<TaskContext>, client: &Client, connection: &C
                 store.keep_fact(&name, MESSAGING_LIMIT, &limit, machine.now())
             };
             if context.store.durably(keep).await.is_none() {
-                tracing::info!(connection = %connection.name, "its limit could not be kept");
+                tracing::info!(connection = %connection.name, "the messaging limit was not stored");
             }
         }
         Err(answer) => {

@@ -179,7 +179,7 @@ pub type Change = (String, Option<Bytes>);
 
 /// It did not answer, or refused: what was asked may have been done, or not.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("the engine did not take it: {0}")]
+#[error("the engine did not answer, or refused: {0}")]
 pub struct Unavailable(pub String);
 
 pub type Result<T> = std::result::Result<T, Unavailable>;

@@ -37,7 +37,7 @@ impl Hub {
             refusal(StatusCode::BAD_REQUEST, 100, &format!("{version} is no version: {why}"))
         })?;
         let token = known.access_token().map_err(|error| {
-            tracing::error!(%error, number, "nothing leaves over this number");
+            tracing::error!(%error, number, "the access token of this number cannot be read: nothing is sent over it; look at access_token_file");
             again("the hub cannot read its token", Duration::from_secs(30))
         })?;
         Ok(Endpoint {

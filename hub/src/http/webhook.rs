@@ -137,6 +137,6 @@ async fn see(hub: &Hub, caller: &Caller, headers: &HeaderMap, position: &Positio
     };
     let row = serde_json::to_vec(&seen).unwrap_or_default();
     if let Err(error) = hub.engine.put(Table::Seen, &caller.name, row.into()).await {
-        tracing::debug!(%error, "that a site was here is not written down");
+        tracing::debug!(%error, "the last poll of a site was not recorded");
     }
 }

@@ -52,7 +52,7 @@ impl<E: Engine> Questions<E> for Asker<E> {
         let Some(body) = question(person, sites, known.language, &callback) else {
             tracing::warn!(
                 sites = sites.len(),
-                "so many sites know a person that they do not fit into a question"
+                "a person belongs to more sites than a question can list; `bellwire-hub unrouted list` shows what they wrote"
             );
             return Ok(());
         };
@@ -72,9 +72,12 @@ impl<E: Engine> Questions<E> for Asker<E> {
             if matches!(&told, Told::Answer(answer) if (200..300).contains(&answer.status)) {
                 return;
             }
-            tracing::warn!(?told, "a person of several sites could not be asked which one is meant");
+            tracing::warn!(
+                ?told,
+                "a person of several sites could not be asked which one is meant; their next message asks again"
+            );
             if let Err(error) = engine.remove(Table::Wrote, &asked, revision).await {
-                tracing::warn!(%error, "the person is asked again tomorrow");
+                tracing::warn!(%error, "the mark of that question could not be removed: the person is asked again only tomorrow");
             }
         });
         Ok(())

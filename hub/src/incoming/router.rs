@@ -169,9 +169,7 @@ impl<E: Engine, Q: Questions<E>> Router<E, Q> {
             return Ok(None);
         }
         if place.epoch != epoch {
-            tracing::warn!(
-                "the log of what Meta sent is another one than before: it is routed from its beginning"
-            );
+            tracing::warn!("the log of webhooks was made anew: it is routed from its beginning");
             place = Place { epoch, ..Place::default() };
         }
         let revision = self.note(&place, row.revision).await?;
@@ -194,7 +192,11 @@ impl<E: Engine, Q: Questions<E>> Router<E, Q> {
             match split(&body) {
                 Ok(of_body) => items.extend(of_body),
                 Err(why) => {
-                    tracing::error!(sequence, why, "a body of Meta's is set aside");
+                    tracing::error!(
+                        sequence,
+                        why,
+                        "a webhook body cannot be read and is set aside; `bellwire-hub unrouted list` shows it"
+                    );
                     let id = format!("raw-{sequence}");
                     self.engine.append(Log::Unrouted, "unrouted.unreadable", &id, body).await?;
                 }
@@ -280,7 +282,10 @@ impl<E: Engine, Q: Questions<E>> Router<E, Q> {
         let (sites, number) = (Arc::clone(&self.sites.borrow()), item.number.as_deref().unwrap_or_default());
         let Some(person) = item.from.first().map(|person| person_key(person)) else { return Ok(()) };
         if !sites.claim(number, &item.from).iter().any(|claims| claims == site) {
-            tracing::warn!(site, "a person chose a site that does not know them any more");
+            tracing::warn!(
+                site,
+                "a person chose a site that does not know them any more; `bellwire-hub unrouted list` shows what they wrote"
+            );
             return self.set_aside(item).await;
         }
         for id in &item.from {

@@ -32,7 +32,7 @@ pub enum RequestError {
         "Bellwire-Key is missing or is not the key of this message: bellwire/<tag>/<row>/<try>, as its callback begins"
     )]
     Key,
-    #[error("Bellwire-Severity is info, warning or critical")]
+    #[error("Bellwire-Severity is not one of info, warning and critical")]
     Severity,
 }
 

@@ -82,7 +82,7 @@ async fn sent<E: Engine>(
         Posted::NotSent { why, retry_after } => {
             // If that fails the row stays begun: a repetition learns that nobody knows, which is true though it could be better.
             if let Err(error) = engine.remove(Table::Sent, &key, revision).await {
-                tracing::warn!(%error, "what was not sent stays begun");
+                tracing::warn!(%error, "the row of an unsent message could not be removed: its repetition will be answered as unknown");
             }
             Ok(Told::Again { why, retry_after })
         }
@@ -178,7 +178,9 @@ async fn keep<E: Engine>(
     for _ in 0..KEEP_TRIES {
         match engine.update(Table::Sent, key, json(&done), revision).await {
             Ok(_) => return, // by us, or by a try whose acknowledgement was lost
-            Err(error) => tracing::warn!(%error, "an answer of Meta's is not kept yet"),
+            Err(error) => {
+                tracing::warn!(%error, "an answer of Meta could not be stored; trying again in a second")
+            }
         }
         ports.pause(Duration::from_secs(1)).await;
     }
@@ -196,7 +198,7 @@ async fn remember<E: Engine>(engine: &E, site: &str, wamid: &str, to: &str) {
     });
     let (route, wrote) = tokio::join!(route, wrote);
     for error in [route.err(), wrote.err()].into_iter().flatten() {
-        tracing::warn!(%error, site, "where an answer to a message belongs is not remembered");
+        tracing::warn!(%error, site, "the site of a sent message was not stored: who answers it may be asked which site is meant");
     }
 }
 

@@ -191,7 +191,9 @@ impl Line {
             match serde_json::from_slice::<Told>(&message.payload) {
                 Ok(told) if told.hub != hub => self.lock().pace.hear(&told.hub, told.beat, now()),
                 Ok(_) => {}
-                Err(error) => tracing::debug!(%error, "a hub of another version says something else"),
+                Err(error) => {
+                    tracing::debug!(%error, "a message of another hub cannot be read; is it of another version?")
+                }
             }
         }
     }

@@ -17,7 +17,7 @@ impl Rows for Registry {
         let site = value.and_then(|value| match serde_json::from_slice::<Site>(&value) {
             Ok(site) => Some(site),
             Err(error) => {
-                tracing::error!(site = name, %error, "its row cannot be read, and it may do nothing");
+                tracing::error!(site = name, %error, "the row of a site cannot be read: the site is refused; is the hub older than what wrote it?");
                 None
             }
         });

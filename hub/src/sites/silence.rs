@@ -75,7 +75,7 @@ pub async fn watch(
         (well, changed) = match told {
             Ok(is_new) => (LOOKS.min(well + 1), if is_new { GATHER.min(changed + 1) } else { 0 }),
             Err(error) => {
-                tracing::debug!(%error, "which sites are silent is not known");
+                tracing::debug!(%error, "silent sites could not be compared with what was told before");
                 (0, 0)
             }
         };
@@ -97,7 +97,7 @@ async fn tell(
     if !may_tell {
         return Ok(true);
     }
-    tracing::warn!(text, "silent sites");
+    tracing::warn!(text, "the silent sites have changed");
     let revision = row.as_ref().map_or(0, |row| row.revision);
     let change = json!({ "field": HUB, "value": { "severity": severity, "text": text } });
     let body = json!({ "object": "whatsapp_business_account",

@@ -45,7 +45,11 @@ impl CommitWatermark {
     fn open(directory: &Path) -> (Self, Option<NewestIds>) {
         let path = directory.join(NAME);
         let file = state_file(&path);
-        let file = file.inspect_err(|error| tracing::warn!(%error, "the mark cannot be kept")).ok();
+        let file = file
+            .inspect_err(
+                |error| tracing::warn!(%error, "no file for the last commit: lost commits are not counted"),
+            )
+            .ok();
         let slots = [0, 1].map(|slot| file.as_ref().and_then(|file| read(file, slot)));
         let newest = slots.into_iter().flatten().max_by_key(|(turn, _)| *turn);
         let turn = Cell::new(newest.map_or(0, |(turn, _)| turn));
@@ -94,7 +98,7 @@ impl Store {
     /// After each commit of the daemon's. Best effort: the database is the truth.
     pub(in crate::store) fn mark_up_to(&self, newest: NewestIds) {
         if let Err(error) = self.mark.write(newest) {
-            tracing::debug!(%error, "the mark was not written");
+            tracing::debug!(%error, "the file of the last commit was not written");
         }
     }
 

@@ -37,13 +37,13 @@ impl Store {
     /// After a commit that found no room. What it frees lets the next commit through; until then nothing is accepted.
     pub(in crate::store) fn make_room(&self) {
         if let Err(error) = std::fs::remove_file(self.directory.join(NAME)) {
-            tracing::error!(%error, "the reserve could not be given up");
+            tracing::error!(%error, "the reserve could not be deleted to make room");
         }
         let checkpoint = || self.sql.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
         // At most 20 rounds: 50 rows of each kind go in one, which frees the pages of a thousand messages.
         for _ in 0..20 {
             if let Err(error) = checkpoint() {
-                tracing::error!(%error, "the log could not be folded into the database");
+                tracing::error!(%error, "the write-ahead log could not be checkpointed");
                 return;
             }
             match self.transaction(|store| store.forget_old(SystemClock.now())) {

@@ -37,7 +37,7 @@ pub fn is_damage(error: &rusqlite::Error) -> bool {
 /// Left behind by a daemon that ends because of damage.
 pub fn suspect(directory: &Path) {
     if let Err(error) = state_file(&directory.join(SUSPECT)) {
-        tracing::error!(%error, "the damage could not be noted down");
+        tracing::error!(%error, "the damage was not recorded: the next start does not look for it");
     }
 }
 
@@ -209,7 +209,7 @@ fn mend_references(sql: &Connection) -> Result<()> {
         .collect::<Result<_>>()?;
     for (table, rowid, parent) in broken {
         let Some(rowid) = rowid else {
-            tracing::warn!(table, parent, "rows without what they belong to stay");
+            tracing::warn!(table, parent, "rows whose parent row is missing could not be deleted");
             continue;
         };
         sql.execute(&format!("DELETE FROM \"{table}\" WHERE rowid = ?1"), [rowid])?;

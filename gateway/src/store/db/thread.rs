@@ -71,10 +71,10 @@ pub enum StoreError {
     #[error("another program has been writing to the database for 5 s; close it")]
     Busy,
     /// The statement itself is wrong, or its row is: a mistake of ours, and only this job's.
-    #[error("the database refused it: {0}")]
+    #[error("the database refused the statement: {0}")]
     Refused(Arc<rusqlite::Error>),
     /// The disk failed. A commit that failed is never tried again in the same process (fsyncgate): it must end.
-    #[error("the disk failed: {0}; the process ends, and reads what is really there when it starts again")]
+    #[error("the disk failed: {0}; the process ends, and the next one reads what is on the disk")]
     Failed(Arc<str>),
 }
 

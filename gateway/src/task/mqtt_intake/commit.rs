@@ -32,7 +32,7 @@ pub(super) async fn one_by_one<A>(
         let begins = excerpt(&event.payload);
         let closed = context.store.durably_unless_refused(move |store| store.refuse(&event, &reason)).await?;
         if let Err(StatementRefused(why)) = closed {
-            tracing::error!(topic, why, "an event that was refused has left no row");
+            tracing::error!(topic, why, "a refused event could not be recorded");
         }
         let text = format!(
             "an event on the topic {topic} could not be written down, and no rule acts on it; look at what it reports yourself. \
