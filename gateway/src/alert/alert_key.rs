@@ -1,4 +1,4 @@
-//! What tells one alert from another.
+//! The key of an alert, which tells it from others.
 
 use std::borrow::Cow;
 

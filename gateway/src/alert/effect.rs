@@ -1,4 +1,4 @@
-//! What the watch wants done, and why: the material of `bellwire why`.
+//! The effects that the engine wants done, each with its reason: the material of `bellwire why`.
 
 use crate::alert::lifecycle::AlertKey;
 use crate::alert::request::RequestAction;
@@ -107,11 +107,11 @@ pub struct RaisedAlert {
     pub episode: Option<u32>,
     pub severity: Severity,
     pub bindings: Bindings,
-    /// What it says in the site's language. Where it is over at once its messages say it; here only if nobody gets one.
+    /// The message in the site's language. Where it is over at once its messages say it; here only if nobody gets one.
     pub content: Content,
-    /// What went wrong on the way, though it is told.
+    /// A fault on the way; the alert is told all the same.
     pub flaw: Option<String>,
-    /// Who hears of it later or not at all, and why: sentences.
+    /// Sentences about people who are told later or not at all, with the reason.
     pub held: Vec<String>,
     /// The file that its messages carry, if it came with the event.
     pub file: Option<StoredFile>,

@@ -1,4 +1,4 @@
-//! What one rule makes of one event: the payload read, the number taken, the conditions judged, the words filled.
+//! Evaluation of one event by one rule: the payload read, the number taken, the conditions judged, the words filled.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ const PARAMETER_MAX: usize = 1_024;
 /// Longer addresses are refused by what serves cameras, too.
 const ADDRESS_MAX: usize = 2_048;
 
-/// Where an event meets a rule.
+/// An event and the rule that evaluates it.
 #[derive(Debug)]
 pub struct RuleEvaluation<'a> {
     pub rule: &'a Rule,
@@ -41,7 +41,7 @@ pub struct RuleEvaluation<'a> {
     pub may_repeat: bool,
     pub site: &'a str,
     pub expressions: &'a Expressions,
-    /// What an automation asks for, where its rule takes requests.
+    /// The request of an automation, where the rule takes requests.
     pub request: Option<&'a Request>,
     /// Expressions that failed. Each is judged for itself: one that fails stops no other.
     pub flaws: Vec<EvaluationFailure>,
@@ -309,7 +309,7 @@ struct Judged {
     clears: Option<bool>,
 }
 
-/// What is said of a device that was never heard: the rule's own words, as far as they need no event.
+/// The message about a device that was never heard: the rule's own words, as far as they need no event.
 pub fn unheard(rule: &Rule, site: &str) -> (MessageText, Vec<Template>) {
     let mut names = names(&Bindings::new(), Value::UNDEFINED, rule.topic.as_str(), site);
     names.remove("payload");

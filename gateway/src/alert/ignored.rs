@@ -1,4 +1,4 @@
-//! Why nobody is told of an event, and which expression of a rule failed on it.
+//! Reasons why nobody is told of an event, and the expression of a rule that failed on it.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -12,7 +12,7 @@ pub struct EvaluationFailure {
     pub error: EvaluationError,
 }
 
-/// Where in a rule something failed.
+/// The part of a rule that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RulePart {
     Key,
@@ -31,7 +31,7 @@ impl EvaluationFailure {
         Self { place, error }
     }
 
-    /// What all events that fail alike have in common.
+    /// The sentence that all events that fail alike have in common.
     #[must_use]
     pub fn kind(&self) -> String {
         self.say(&self.error.kind)
@@ -66,7 +66,7 @@ impl Display for EvaluationFailure {
     }
 }
 
-/// Why nobody is told.
+/// The reason why nobody is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ignored {
     /// `when` does not hold.
@@ -105,7 +105,7 @@ impl Ignored {
         if let Self::ConditionFailed(flaw) = self { Some(flaw) } else { None }
     }
 
-    /// What all events that fail alike have in common.
+    /// The sentence that all events that fail alike have in common.
     #[must_use]
     pub fn kind(&self) -> Option<String> {
         match self {

@@ -27,7 +27,7 @@ use crate::rule::error::TemplateError;
 use crate::rule::template::Expressions;
 use crate::time::{Now, Timestamp};
 
-/// What to commit for one event: all of it or nothing.
+/// The decision about one event, committed as a whole or not at all.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decision {
     pub event: Event,
@@ -40,7 +40,7 @@ pub struct Decision {
     pub may_repeat: bool,
     /// Rules that tell nobody at once, and why.
     pub ignored: Vec<(RuleName, Ignored)>,
-    /// What could not be judged, each reason once; the rest counted.
+    /// Rules that could not judge the event, each reason once; the rest counted.
     pub unjudged: Vec<Unjudged>,
     /// The alerts that it raises, with their messages, and what it does to those that there are.
     pub effects: Vec<effect::Effect>,
@@ -56,7 +56,7 @@ impl Decision {
     }
 }
 
-/// What happens to the intake. `T` is whatever the door needs to acknowledge.
+/// An input of the intake. `T` is what the source of an event needs for its acknowledgement.
 #[derive(Debug)]
 pub enum IntakeInput<T> {
     Arrived(Vec<(Event, Option<T>)>),
@@ -69,7 +69,7 @@ pub enum IntakeInput<T> {
     Committed(BatchId),
 }
 
-/// What the intake wants done.
+/// An effect that the intake wants done.
 #[derive(Debug)]
 pub enum IntakeEffect<T> {
     /// All decisions in one transaction; answered with `Committed`.
@@ -113,7 +113,7 @@ impl<T> Intake<T> {
         Self { judge, watch, waiting: BTreeMap::new(), next: 0 }
     }
 
-    /// What an earlier process remembered.
+    /// Restores what an earlier process remembered.
     pub fn restore(&mut self, kept: Vec<effect::Snapshot>, now: Now) {
         self.watch.restore(kept, now);
         self.judge.begin(&mut self.watch, now.wall);
@@ -225,7 +225,7 @@ impl RuleSet {
         watch.begin(now, |rule| unheard(rule, &self.site));
     }
 
-    /// What every rule makes of the event.
+    /// Evaluates the event by every rule.
     #[must_use]
     pub fn decide(&self, mut event: Event, watch: &mut Engine, now: Timestamp) -> Decision {
         let (mut ignored, mut unjudged) = (Vec::new(), Vec::new());

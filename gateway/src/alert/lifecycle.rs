@@ -44,7 +44,7 @@ pub struct Alert {
     pub flapping: bool,
     pub recent: VecDeque<Recent>,
     pub history: VecDeque<Episode>,
-    /// How often it has fired.
+    /// The number of times that it has fired.
     pub episode: u32,
 }
 
@@ -118,7 +118,7 @@ pub enum EndReason {
     Person(String),
 }
 
-/// What one event says about it.
+/// One event as the alert's conditions see it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Observation {
     pub bindings: Bindings,
@@ -135,7 +135,7 @@ pub struct Observation {
     pub value: Option<f64>,
 }
 
-/// What changed.
+/// The change of an alert's state.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Transition {
     /// The condition holds, `for` runs.
@@ -206,7 +206,7 @@ impl Alert {
         }
     }
 
-    /// What the clock alone does.
+    /// Lets the clock alone act.
     pub fn tick(&mut self, life: &LifecycleSettings, now: Timestamp) -> Transition {
         let seen_at = self.seen_at;
         match &self.phase {
@@ -280,7 +280,7 @@ impl Alert {
         self.changes.push_back(now);
     }
 
-    /// How often it began or ended lately.
+    /// The number of beginnings and ends lately.
     #[must_use]
     pub fn changes_within(&self, time: Duration, now: Timestamp) -> u32 {
         let recent = self.changes.iter().filter(|at| at.until(now) < time).count();

@@ -1,4 +1,4 @@
-//! What a rule says about one event, in every language in which it says it.
+//! The text of a rule about one event, in every language that it has.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -32,7 +32,7 @@ pub struct MessageText {
     pub happened_at: Option<Timestamp>,
 }
 
-/// What is said of one event, and what goes with it.
+/// The text about one event, and what goes with it.
 #[derive(Debug)]
 pub struct Said {
     pub wording: MessageText,

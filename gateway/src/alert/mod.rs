@@ -7,38 +7,38 @@
 
 /// Events in, decisions to the store, then the acknowledgement.
 pub mod intake;
-/// Which rules a topic concerns.
+/// Finds the rules that a topic concerns.
 pub mod route;
 /// An event's payload, read once in each format that rules ask for.
 pub mod payload;
-/// Why nobody is told, and which expression failed.
+/// Reasons why nobody is told, and the expression that failed.
 pub mod ignored;
-/// What an automation asks for in one message.
+/// Requests of automations: one message each.
 pub mod request;
-/// What one rule makes of one event, whether its alerts have states or not.
+/// Evaluation of one event by one rule, whether its alerts have states or not.
 pub mod evaluate;
 /// One alert: pending, firing, acknowledged, over.
 pub mod lifecycle;
-/// What tells one alert from another.
+/// The key of an alert.
 pub mod alert_key;
 /// A number over time.
 pub mod time_series;
-/// What the watch wants done, and why.
+/// Effects of the engine, each with its reason.
 pub mod effect;
 /// By what the engine keeps a piece of its memory.
 pub mod state_key;
 /// All alerts that have a life.
 pub mod engine;
-/// What a rule says about one event, in every language that it has.
+/// The text of a rule about one event, in every language that it has.
 pub mod message_text;
-/// What rules could not make of events, for the people who can mend it.
+/// Events that rules could not judge, for the people who can mend it.
 pub mod unjudged;
 /// Timed events through the rules, with virtual time.
 pub mod replay;
 /// Partial reports decide nothing: properties.
 #[cfg(test)]
 mod partial;
-/// How an alert is told, and to whom.
+/// Notifications: how an alert is told, and to whom.
 pub mod notification;
 
 #[cfg(test)]

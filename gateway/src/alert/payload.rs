@@ -20,7 +20,7 @@ pub struct Payload<'a> {
 /// The payload in one format. Copies of the value share what is in it.
 #[derive(Debug, Clone)]
 pub struct Reading {
-    /// What conditions and messages call `payload`.
+    /// The value that conditions and messages call `payload`.
     pub value: Value,
     /// The payload itself, if it is a number.
     pub number: Option<f64>,

@@ -53,7 +53,7 @@ pub enum RecordedInput {
     Wait,
 }
 
-/// What would have gone out.
+/// A message that would have gone out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplayedMessage {
     pub at: Timestamp,
@@ -221,7 +221,7 @@ impl<'a> Replay<'a> {
         &self.watch
     }
 
-    /// What is on disk.
+    /// The snapshots on disk.
     pub fn kept(&self) -> impl Iterator<Item = &Snapshot> {
         self.kept.values()
     }
@@ -260,7 +260,7 @@ pub fn foresee(
 }
 
 impl RecordedInput {
-    /// What somebody does: `acknowledge`, `resolve`, `snooze 1h`, `silence 1h`, `mute 1h`, `unmute`, `read`,
+    /// Reads the act of a person: `acknowledge`, `resolve`, `snooze 1h`, `silence 1h`, `mute 1h`, `unmute`, `read`,
     /// `away`, `back`, `restart`, `wait`.
     /// `about` is an alert, `RULE LEVEL=VALUE …`.
     pub fn of_words(

@@ -1,5 +1,6 @@
-//! What an automation asks for in one message: whom to tell what, how urgently, and what may be tapped. It is an event like any
-//! other, and an alert of its rule with the rule's number, templates and expiry; what it says itself counts before the rule's.
+//! A request of an automation in one message: whom to tell what, how urgently, and what may be tapped. It is an event
+//! like any other, and an alert of its rule with the rule's number, templates and expiry; what it says itself counts
+//! before the rule's.
 //!
 //! `{"title", "message", "to", "severity", "image", "actions": [{"action", "title"}], "tag", "language", "key"}`: only `message` is
 //! required; null and an empty text are as if the name were not there, since a form's empty fields come so. With a `tag` it takes the
@@ -51,7 +52,7 @@ pub struct Request {
     pub key: Option<String>,
 }
 
-/// What may be tapped, and comes back.
+/// A button of a request; its id comes back with the tap.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestAction {
     pub action: String,
@@ -121,7 +122,7 @@ impl Request {
         self.title.is_empty() && self.message.is_empty() && self.image.is_empty()
     }
 
-    /// What the rule's message, template and picture may name, each a text.
+    /// The names that the rule's message, template and picture may use, each a text.
     #[must_use]
     pub fn payload(&self) -> Value {
         json!({ "title": self.title, "message": self.message, "image": self.image, "tag": self.tag.as_deref().unwrap_or_default() })
@@ -161,7 +162,8 @@ impl RequestAction {
     }
 }
 
-/// What its sender is told: whether it is taken, or what is wrong with it; and what keeps it from somebody, or failed on the way.
+/// The answer to its sender: whether it is taken, or what is wrong with it; and what keeps it from somebody, or failed
+/// on the way.
 #[must_use]
 pub fn outcome(ignored: &[(RuleName, Ignored)], effects: &[Effect]) -> Value {
     let error = ignored.iter().find_map(|(_, why)| why.reason().or_else(|| Some(why.as_str().to_owned())));

@@ -1,4 +1,4 @@
-//! Which rules an event's topic concerns.
+//! Finds the rules that an event's topic concerns.
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
@@ -252,7 +252,7 @@ pub fn route<'a>(
     matching.filter_map(move |rule| rule.topic.matches(topic).map(|bindings| (rule.as_ref(), bindings)))
 }
 
-/// What to subscribe to: each filter once. A filter that a wider one covers stays, since brokers differ in whether
+/// The filters to subscribe to, each once. A filter that a wider one covers stays, since brokers differ in whether
 /// overlapping subscriptions deliver twice (MQTT 5, 3.3.4), and a repetition is recognised anyway.
 #[must_use]
 pub fn filters(rules: &[Arc<Rule>]) -> Vec<String> {
@@ -261,8 +261,8 @@ pub fn filters(rules: &[Arc<Rule>]) -> Vec<String> {
     filters.filter(|filter| !own(filter)).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// What one rule needs to hear. Of a Sparkplug node that is all that it sends, whatever the rule is about: its births name the
-/// metrics, and its messages are counted together.
+/// The filter that one rule needs. Of a Sparkplug node that is all that it sends, whatever the rule is about: its
+/// births name the metrics, and its messages are counted together.
 #[must_use]
 pub fn subscription(rule: &Rule) -> String {
     let filter = rule.topic.filter();

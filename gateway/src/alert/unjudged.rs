@@ -1,4 +1,4 @@
-//! What a rule could not make of an event, for the people who can mend the rule or the device: silence must mean that all
+//! Events that a rule could not judge, for the people who can mend the rule or the device: silence must mean that all
 //! is well.
 
 use std::collections::BTreeSet;
@@ -17,7 +17,7 @@ pub struct Unjudged {
     pub rule: RuleName,
     /// The rule's, as [`Rule::version`] gives it.
     pub version: i64,
-    /// What all events that fail alike have in common: a sentence.
+    /// The sentence that all events that fail alike have in common.
     pub kind: String,
     /// A sentence that names the expression, the field and what was there.
     pub reason: String,
@@ -25,14 +25,14 @@ pub struct Unjudged {
     pub is_partial: bool,
 }
 
-/// Which rules have read whole reports from which topics since the start.
+/// The rules and topics with a whole report since the start.
 #[derive(Debug, Default)]
 pub struct WholeReports {
     seen: BTreeSet<u64>,
 }
 
 impl WholeReports {
-    /// What there is to say about one event and one rule. `ignored`: why nothing followed from it.
+    /// The findings about one event and one rule. `ignored`: why nothing followed from it.
     pub fn judge(
         &mut self,
         rule: &Rule,

@@ -1,4 +1,4 @@
-//! What Meta refuses, and how it is told.
+//! Refusals by Meta, and their words.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ pub struct Refusal {
     pub details: String,
     pub fbtrace_id: Option<String>,
     pub http_status: Option<u16>,
-    /// What Meta's table says to do, for the operator; empty where a hub refused it, whose details say it.
+    /// The advice of Meta's table to the operator; empty where a hub refused it, whose details say it.
     pub advice: String,
     /// `Retry-After`, or `estimated_time_to_regain_access`.
     pub retry_after: Option<Duration>,

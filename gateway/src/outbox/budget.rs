@@ -1,4 +1,4 @@
-//! What a number may cost in a month, and how many people a business may write to first in a day.
+//! The budget of a number for a month, and the limit of people to write to first in a day.
 
 use crate::contact::severity::Severity;
 
@@ -7,7 +7,7 @@ use crate::contact::severity::Severity;
 pub struct Budget {
     /// Messages that Meta charges for.
     pub messages: u32,
-    /// What still leaves when it is used up.
+    /// The severity that still leaves when it is used up.
     pub exceeded_from: Severity,
 }
 
@@ -24,7 +24,7 @@ pub const FREE_OF_CHARGE: u32 = 1_000;
 /// The first month in which they are counted: before, all were free.
 pub const COUNTED_SINCE: &str = "2026-10";
 
-/// How many of them are left. That one was charged says that none is, whatever was counted here.
+/// The number of free messages that are left. That one was charged says that none is, whatever was counted here.
 #[must_use]
 pub fn free_left(given_away: u32, charged: u32) -> u32 {
     if charged > 0 { 0 } else { FREE_OF_CHARGE.saturating_sub(given_away) }

@@ -1,4 +1,4 @@
-//! What a button carries, sealed: which thing, what is wanted, until when, and for whom. A tap brings back nothing else,
+//! The sealed token of a button: its subject, its action, its end and its recipient. A tap brings back nothing else,
 //! so an id that we did not make, or that was made for somebody else or for last month, must be told from ours.
 
 use std::fmt;
@@ -16,7 +16,7 @@ const MAC_BYTES: usize = 10;
 /// have (Meta, Interactive list messages).
 pub const ACTION_MAX: usize = 64;
 
-/// What a button is about.
+/// The subject of a button.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ButtonSubject {
     Alert(i64),
@@ -33,7 +33,7 @@ pub struct ButtonToken {
     pub expires_at: Timestamp,
 }
 
-/// Why a button does not act.
+/// The reason why a button does not act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
     #[error("the button was not made by this gateway for this person, or it was altered")]
@@ -81,7 +81,7 @@ impl ButtonSigner {
         }))
     }
 
-    /// How a person is called where the outside may read: the same for ever, and nobody without the key finds out who.
+    /// The name of a person where the outside may read: the same for ever, and nobody without the key finds out who.
     #[must_use]
     pub fn pseudonym(&self, contact: &ContactId) -> String {
         format!("p-{}", &self.mac("person", &[&contact.0])[..12])

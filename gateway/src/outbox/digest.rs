@@ -1,4 +1,4 @@
-//! What waits for one person, in one message: nothing is dropped, what does not fit is counted by rule.
+//! The messages that wait for one person, in one: nothing is dropped, what does not fit is counted by rule.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use crate::time::Timestamp;
 
 /// So many at once are a flood: half of the burst that Meta lends to one pair.
 pub const FLOOD: u32 = 25;
-/// What is later than this was held up by an outage: the person catches up in one message.
+/// A message that is later than this was held up by an outage: the person catches up in one message.
 pub const LATE: Duration = Duration::from_secs(300);
 
-/// What waits in a lane and has not been tried.
+/// The messages that wait in a lane and were not tried.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct WaitingMessages {
     /// Counted up to [`FLOOD`].
@@ -37,7 +37,7 @@ pub fn may_rest(alert: Option<AlertId>, severity: Severity) -> bool {
     alert.is_some() && severity < Severity::Critical
 }
 
-/// How long a person is left in peace after a message before the next digest: Meta's own pace for one pair.
+/// The time between a message to a person and the next digest: Meta's own pace for one pair.
 pub const REST: Duration = Duration::from_secs(6);
 /// Alerts whose words are in the digest. 200 fill eight screens of "Read on"; who reads on further looks at the outbox.
 pub const WORDED: usize = 200;
@@ -64,7 +64,7 @@ pub struct Member {
     pub expires_at: Timestamp,
 }
 
-/// What leaves in place of its members.
+/// The message that leaves in place of its members.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Digest {
     pub members: Vec<MessageId>,
@@ -75,7 +75,7 @@ pub struct Digest {
     pub expires_at: Timestamp,
 }
 
-/// What waits in a lane, gathered one by one: the most severe first, then the oldest.
+/// The members of a digest, gathered one by one: the most severe first, then the oldest.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Gathering {
     members: Vec<MessageId>,

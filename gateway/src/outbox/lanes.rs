@@ -1,5 +1,6 @@
-//! Which message goes first, and until when the others wait. Each lane has its place in an order, and only what changes a lane
-//! moves it: an event, an answer, a time that comes. So a message costs the same with ten people and with a thousand.
+//! The order in which messages leave, and the times until which they wait. Each lane has its place in an order, and
+//! only what changes a lane moves it: an event, an answer, a time that comes. So a message costs the same with ten
+//! people and with a thousand.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +13,7 @@ use crate::outbox::rate_limit::{Bucket, PAIR};
 use crate::outbox::row::Conversation;
 use crate::time::Timestamp;
 
-/// What leaves a lane first: the most severe, then the oldest.
+/// The first message of a lane: the most severe, then the oldest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LaneHead {
     severity: Reverse<Severity>,
@@ -28,7 +29,7 @@ impl LaneHead {
     }
 }
 
-/// What the store found in a lane. It is true until a message of the lane changes or a time of one comes.
+/// The content of a lane as the store found it. It is true until a message of the lane changes or a time of one comes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LaneContent {
     /// The first of what no digest may carry.
@@ -57,14 +58,14 @@ pub struct LaneRequest {
     pub since: Timestamp,
     /// ... of which the first was to come then: one that is written since changes its lane.
     pub next_at: Option<Timestamp>,
-    /// Where files are on their way to Meta, and the message whose files are there. What else has files waits, and so does
-    /// what is of the same alert.
+    /// The lanes whose files are on their way to Meta, each with the message whose files are there. What else has files
+    /// waits, and so does what is of the same alert.
     pub uploads: BTreeMap<Conversation, Option<MessageId>>,
     /// No other upload may begin now: nowhere anything that has files.
     pub uploads_full: bool,
 }
 
-/// What the store found.
+/// The lanes as the store found them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LaneReport {
     /// Nothing waits in other lanes.
@@ -100,7 +101,7 @@ pub struct Lane {
     pub busy: bool,
     pub gate: Option<ClosedGate>,
     pub meter: Option<Bucket>,
-    /// Where a digest waits until the person had some peace.
+    /// The time until which a digest waits, so that the person has some peace.
     pub rests_until: Option<Timestamp>,
     /// More than the burst but for `NEAR_PAIR_LIMIT` was used; until all that is paid back.
     pub near_pair_limit: bool,
@@ -233,7 +234,7 @@ impl Lanes {
         self.looks.first().map(|(at, _)| *at)
     }
 
-    /// What leaves first, the most severe first, over the numbers that take so many, and what is so severe.
+    /// The messages that leave next, the most severe first, over the numbers that take so many of such severity.
     pub fn heads(
         &self,
         limit: usize,
@@ -249,7 +250,7 @@ impl Lanes {
         heads.into_iter().take(limit).map(|head| head.id).collect()
     }
 
-    /// Where so many wait that they are to leave as one message.
+    /// The lanes with so many messages that they are to leave as one.
     pub fn crowded(&self, takes: impl Fn(&ConnectionName) -> usize) -> Vec<Conversation> {
         let open = self.queues.iter().filter(|(name, _)| takes(name) > 0);
         let lanes = |(name, queue): (&ConnectionName, &Queue)| {

@@ -1,4 +1,4 @@
-//! What one message to one person says, before it has Meta's form.
+//! The content of one message to one person, before it has Meta's form.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,7 @@ pub struct Content {
     /// into one message is had by tapping "Read on".
     #[serde(default)]
     pub text: String,
-    /// What may be tapped under it; with three or fewer they are buttons, else the rows of a list.
+    /// The buttons under it; more than three become the rows of a list.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub buttons: Vec<Button>,
     /// The message that this one answers; WhatsApp shows it quoted.
@@ -22,7 +22,7 @@ pub struct Content {
     pub header: Option<Header>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub footer: Option<String>,
-    /// What it is besides words.
+    /// The part besides the text: a file, a place, a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<Part>,
     /// Sent only if the person's identity key still has this hash, as a webhook gave it; else it fails with 137000.
@@ -31,7 +31,8 @@ pub struct Content {
     /// Of our own words that are added when it leaves ("Read on", what opens a list), where it is not the reader's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub language: Option<Language>,
-    /// What goes out instead when more than 24 h have passed since the person last wrote: the first that Meta allows.
+    /// The templates that go out instead when more than 24 h have passed since the person last wrote: the first that
+    /// Meta allows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub templates: Vec<Template>,
 }
@@ -57,7 +58,7 @@ pub enum Header {
     Document(Media),
 }
 
-/// Where a picture, sound or file is.
+/// The place of a picture, sound or file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Media {
@@ -161,10 +162,10 @@ pub struct Template {
     /// For the body. A [`WORDS`] in it stands for the message's own text.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parameters: Vec<Parameter>,
-    /// What comes back when the first, second, … quick reply is tapped.
+    /// The payload of each quick reply, which comes back with the tap.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub quick_replies: Vec<String>,
-    /// What is added to the address of a URL button, after the quick replies.
+    /// The end of a URL button's address, after the quick replies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url_suffix: Option<String>,
 }

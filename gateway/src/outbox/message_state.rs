@@ -1,4 +1,4 @@
-//! Where a message stands, and which receipts may move it.
+//! The states of a message, and the receipts that may move it.
 //!
 //! ```text
 //! queued ─▶ sending ─▶ accepted ─▶ sent ─▶ delivered ─▶ read ─▶ played

@@ -1,30 +1,30 @@
 //! From a message to its end: what it says, when it leaves, and what an answer means for it. Pure: effects as data.
 
-/// What a message says.
+/// The content of a message.
 pub mod message;
 /// The words, the time, the buttons.
 pub mod render;
-/// What waits for one person, in one message.
+/// Digests: the messages that wait for one person, in one.
 pub mod digest;
 /// The rows between store and sender.
 pub mod row;
-/// Where a message stands, and which receipts may move it.
+/// The states of a message, and the receipts that may move it.
 pub mod message_state;
 /// Freely written or as a template.
 pub mod window;
-/// Which message leaves now.
+/// The choice of the message that leaves now.
 pub mod scheduler;
-/// Which goes first, and until when the others wait.
+/// The order in which messages leave.
 pub mod lanes;
 /// Files that are at Meta before their messages leave, and what goes before them meanwhile.
 pub mod uploads;
-/// How fast messages may leave.
+/// The rate at which messages may leave.
 pub mod rate_limit;
-/// What an answer, a status or a restart means for a message.
+/// The meaning of an answer, a status or a restart for a message.
 pub mod retry_policy;
-/// What Meta refuses, and how it is told.
+/// Refusals by Meta, and their words.
 pub mod api_error;
-/// What a button carries, sealed.
+/// The sealed tokens of buttons.
 pub mod button_token;
-/// What a number may cost, and how many people it may reach.
+/// Budgets: the cost of a number, and the people it may reach.
 pub mod budget;

@@ -1,5 +1,5 @@
-//! How fast messages may leave: the generic cell rate algorithm, which needs one number a lane and no timer. Who asks it before a
-//! message leaves: `scheduler/gates.rs`.
+//! The rate at which messages may leave: the generic cell rate algorithm, which needs one number a lane and no timer.
+//! `scheduler/gates.rs` asks it before a message leaves.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ impl RateLimit {
         meter.map_or(Timestamp(i64::MIN), |meter| meter.0 - credit)
     }
 
-    /// How many could leave at once.
+    /// The number of messages that could leave at once.
     #[must_use]
     pub fn left(self, meter: Bucket, now: Timestamp) -> u32 {
         let owed = now.until(meter.0).as_millis().div_ceil(self.every.as_millis().max(1));

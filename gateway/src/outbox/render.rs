@@ -8,7 +8,7 @@ use crate::outbox::button_token::{ButtonSigner, ButtonSubject, ButtonToken};
 use crate::outbox::message::{Button, Content, Template};
 use crate::time::Timestamp;
 
-/// How long a button acts after it was sent: a day, as long as the alert is news and the 24 h window is open.
+/// The time for which a button acts after it was sent: a day, as long as the alert is news and the 24 h window is open.
 pub const BUTTONS_ACT: Duration = Duration::from_secs(24 * 3_600);
 
 /// A message says when it happened, never only "now" (promise P9): it may leave hours later.

@@ -1,4 +1,4 @@
-//! What becomes of one message: what an answer, a status or a restart means for it. Pure tables; `scheduler` acts on them.
+//! The next state of a message after an answer, a status or a restart. Pure tables; `scheduler` acts on them.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::random::{Rng, backoff};
 use crate::time::Timestamp;
 use crate::words::word_enum;
 
-/// What the Cloud API's answer to one request means, in our words.
+/// The meaning of the Cloud API's answer to one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ApiAnswer {
     /// 200 with a message id.
@@ -27,7 +27,7 @@ pub enum ApiAnswer {
 }
 
 impl ApiAnswer {
-    /// Why nothing came of a question that was no message.
+    /// The reason why nothing came of a request that was no message.
     #[must_use]
     pub fn in_words(&self) -> String {
         match self {
@@ -38,7 +38,7 @@ impl ApiAnswer {
     }
 }
 
-/// What Meta says of a message that it took.
+/// Meta's answer for a message that it accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AcceptedMessage {
     pub wamid: Wamid,
@@ -52,7 +52,7 @@ impl From<Wamid> for AcceptedMessage {
     }
 }
 
-/// What follows for the message, and what follows for the others.
+/// The next state of the message, and what follows for others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Next {
     pub state: State,
@@ -66,7 +66,7 @@ pub struct Next {
     pub held_for: Option<HeldFor>,
 }
 
-/// What an answer tells beyond its own message.
+/// A fact that an answer tells beyond its own message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Learned {
     /// The person has not written for 24 h, whatever we thought (131047).
@@ -138,7 +138,8 @@ impl Gate {
     }
 }
 
-/// How long an ambiguous send waits for the status that would settle it. docs/cloud-api.md 4.1: "wait a few seconds".
+/// The time that an ambiguous send waits for the status that would settle it. docs/cloud-api.md 4.1: "wait a few
+/// seconds".
 pub const UNKNOWN_GRACE: Duration = Duration::from_secs(15);
 /// A refused token or account is tried again with one message this often; the token file is read anew each time.
 pub const PROBE_EVERY: Duration = Duration::from_secs(60);
@@ -157,7 +158,7 @@ const HUB_WAIT: Duration = Duration::from_secs(2);
 /// A code that is not in the table: permanent after two more tries (docs/cloud-api.md 4.2, last line).
 const UNKNOWN_CODE_TRIES: u32 = 3;
 
-/// How often things went wrong before, this time included; both count from 1.
+/// The failures so far, this one included; both count from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FailureCount {
     /// Requests for this message that may have been sent, or were refused with a code that nobody knows. Those that
@@ -167,7 +168,7 @@ pub struct FailureCount {
     pub streak: u32,
 }
 
-/// What is known of the message that an answer or a status is about.
+/// The message that an answer or a status is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MessageCase {
     pub count: FailureCount,
@@ -182,7 +183,7 @@ pub struct MessageCase {
     pub expires_at: Timestamp,
 }
 
-/// What an answer means.
+/// The next state after an answer.
 #[must_use]
 pub fn after_answer(answer: &ApiAnswer, case: &MessageCase, now: Timestamp, dice: &mut Rng) -> Next {
     let count = case.count;
@@ -269,7 +270,8 @@ fn after_refusal(refusal: &Refusal, case: &MessageCase, now: Timestamp, dice: &m
     }
 }
 
-/// What a failure that came as a status tells of other messages: a number that is restricted, a person who gets too many.
+/// The gate that a failure which came as a status closes for other messages: a number that is restricted, a person who
+/// gets too many.
 #[must_use]
 pub fn gate_of(refusal: &Refusal, streak: u32, now: Timestamp, dice: &mut Rng) -> Option<Gate> {
     let count = FailureCount { tries: 1, streak };
@@ -310,7 +312,7 @@ pub fn counts(answer: &ApiAnswer) -> bool {
     }
 }
 
-/// What a message that was `sending` when the process died, or whose answer was lost, waits for.
+/// The next state of a message that was `sending` when the process died, or whose answer was lost.
 #[must_use]
 pub fn unknown(what: &str, tries: u32, on_unknown: OnUnknown, now: Timestamp) -> Next {
     // The grace time doubles, so that a Meta that answers nothing for an hour is not asked every 15 s.
@@ -329,7 +331,7 @@ pub fn unknown(what: &str, tries: u32, on_unknown: OnUnknown, now: Timestamp) ->
     }
 }
 
-/// What an unknown message becomes when its grace time is over.
+/// The next state of an unknown message when its grace time is over.
 #[must_use]
 pub fn after_grace(on_unknown: OnUnknown, now: Timestamp) -> Next {
     match on_unknown {
@@ -343,8 +345,9 @@ pub fn after_grace(on_unknown: OnUnknown, now: Timestamp) -> Next {
     }
 }
 
-/// What a status means for a message that it may move. A failure that comes this way is judged like one in an answer
-/// (many codes come in either form, docs/cloud-api.md 1.5), except that the message surely did not arrive: nothing is ambiguous.
+/// The next state after a status that may move the message. A failure that comes this way is judged like one in an
+/// answer (many codes come in either form, docs/cloud-api.md 1.5), except that the message surely did not arrive:
+/// nothing is ambiguous.
 #[must_use]
 pub fn after_status(
     to: State,

@@ -28,7 +28,7 @@ pub struct DueMessage {
     /// When it is too old to be worth sending.
     pub expires_at: Timestamp,
     pub window: Window,
-    /// What the catalogue says of each template of the content.
+    /// The catalogue's entry for each template of the content.
     pub listed: Vec<CatalogueEntry>,
 }
 
@@ -48,7 +48,7 @@ pub struct Work {
     pub damaged: bool,
 }
 
-/// What the store is asked to write about a message.
+/// A change of a message that the store is asked to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MessageUpdate {
     /// A request is about to leave. Committed before the first byte does (promise P3).
@@ -61,7 +61,7 @@ pub enum MessageUpdate {
     Settled(Box<SendResult>),
 }
 
-/// What an answer did to a message.
+/// The effect of an answer on a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SendResult {
     pub id: MessageId,

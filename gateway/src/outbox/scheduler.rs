@@ -5,7 +5,7 @@
 
 /// What keeps a message from leaving now: the rate to one person, a refusal, a closed number.
 mod gates;
-/// What was decided in a transaction that does not hold.
+/// Takes back what was decided in a transaction that was rolled back.
 pub(crate) mod checkpoint;
 
 use std::collections::{BTreeMap, BTreeSet};

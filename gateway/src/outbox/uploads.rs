@@ -63,7 +63,7 @@ impl Uploads {
         self.changed.extend(gone.map(|(lane, _)| lane));
     }
 
-    /// Where something else may go first since this was last asked.
+    /// The lanes in which something else may go first, since the last call.
     pub fn take_changed(&mut self) -> BTreeSet<Conversation> {
         std::mem::take(&mut self.changed)
     }

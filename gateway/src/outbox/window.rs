@@ -14,7 +14,7 @@ pub enum Window {
     Closed,
 }
 
-/// What the catalogue of the business account says of one template.
+/// The entry of one template in the catalogue of the business account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CatalogueEntry {
     /// The catalogue has not been read, so Meta will tell.
@@ -56,7 +56,7 @@ impl TemplateInfo {
     }
 }
 
-/// How one request was, or will be, made.
+/// The form in which one request was, or will be, made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MessageForm {
     Free,
@@ -107,7 +107,7 @@ pub fn choose(templates: &[Template], listed: &[CatalogueEntry], window: Window)
     }
 }
 
-/// Why a template cannot be used now.
+/// The reason why a template cannot be used now.
 #[must_use]
 pub fn obstacle(template: &Template, listed: &CatalogueEntry) -> Option<String> {
     let facts = match listed {

@@ -1,4 +1,4 @@
-//! Whether others agree: a Yes or No to a request, and choices of machines' questions.
+//! Agreement: a Yes or No to a request, and choices of machines' questions.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What is said or tapped under an alert: one of its actions, or what happens to the alert itself.
+//! Replies under an alert, in words or by a tap: one of its actions, or what happens to the alert itself.
 
 use std::borrow::Cow;
 

@@ -12,7 +12,7 @@ use crate::reply::facts::ReplyFacts;
 use crate::reply::inbound::{AccountNotice, InboundMessage};
 use crate::reply::owner_notice::{self, NoticeRoute};
 
-/// Who wrote, and over which number they are answered.
+/// The person who wrote, and the number over which they are answered.
 #[derive(Debug, Clone, Copy)]
 pub struct ReplySender<'a> {
     pub contact: &'a Contact,

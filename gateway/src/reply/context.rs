@@ -1,4 +1,4 @@
-//! What a reply is understood by.
+//! The context in which a reply is understood.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ pub struct ReplyContext<'a> {
     pub now: Timestamp,
 }
 
-/// What decides beyond the message itself: who people are, who owns the site, which numbers there are.
+/// The facts that decide beyond the message itself: who people are, who owns the site, which numbers there are.
 #[derive(Debug, Clone)]
 pub struct SiteContext<'a> {
     pub name: &'a str,
@@ -37,7 +37,7 @@ pub struct SiteContext<'a> {
     pub owner: &'a [String],
     pub rules: &'a [Arc<Rule>],
     pub questions: &'a [Question],
-    /// What counts as STOP and START.
+    /// The words that count as STOP and START.
     pub words: &'a Words,
     /// The connections, in the order of the configuration.
     pub numbers: Vec<&'a ConnectionName>,

@@ -1,4 +1,4 @@
-//! What follows from what people, devices and the clock say, as data: `Store::apply` performs it in one transaction.
+//! The effects of what people, devices and the clock say, as data: `Store::apply` performs it in one transaction.
 
 use crate::alert::engine::AlertCommand;
 use crate::command::action::{CommandOrigin, NewCommand};
@@ -108,7 +108,7 @@ pub struct OutgoingMessage {
     pub conversation: Conversation,
     pub to: Recipient,
     pub content: Content,
-    /// What words under it are an answer to.
+    /// The subject that words under it answer.
     pub asks: Option<ButtonSubject>,
 }
 
@@ -124,7 +124,7 @@ pub struct AuditRecord {
     pub detail: String,
 }
 
-/// What the owner should know: kept, and if it is new, these messages leave.
+/// A notice to the owner: kept, and if it is new, these messages leave.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OwnerNotice {
     pub about: ConnectionName,

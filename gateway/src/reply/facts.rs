@@ -1,4 +1,5 @@
-//! What is on record and decides what follows from a message. The store reads what the kind of message needs; the rest is empty.
+//! The facts on record that decide what follows from a message. The store reads what the kind of message needs; the
+//! rest is empty.
 
 use crate::command::approval::Request;
 use crate::command::question::OpenQuestion;
@@ -11,15 +12,15 @@ use crate::time::Timestamp;
 pub struct ReplyFacts {
     /// The number that a new request gets.
     pub next_request: i64,
-    /// What the vote is about: one of the two.
+    /// The subject of the vote: one of the two.
     pub request: Option<Request>,
     pub question: Option<OpenQuestion>,
-    /// What people have chosen, each once.
+    /// The choices of people, each person once.
     pub votes: Vec<(ContactId, String)>,
-    /// Who takes care of the alert already.
+    /// The person who takes care of the alert already.
     pub acknowledged_by: Option<ContactId>,
     pub ongoing: Vec<OngoingLine>,
-    /// Who said Yes to an invitation.
+    /// The guests who said Yes to an invitation.
     pub guests: Vec<Guest>,
     /// Invitations that count; when they were answered with No.
     pub invitations: Vec<(Guest, Option<Timestamp>)>,

@@ -1,4 +1,4 @@
-//! What follows from a contact's message, once it is understood.
+//! The effects of a contact's message, once it is understood.
 
 use crate::alert::engine::AlertCommand;
 use crate::command::action::{CommandOrigin, NewCommand};

@@ -32,18 +32,18 @@ pub struct ForwardRule {
     pub terms: ActionPolicy,
 }
 
-/// What is sent on.
+/// A message that is sent on.
 #[derive(Debug, Clone, Copy)]
 pub struct ForwardedMessage<'a> {
     pub text: &'a str,
     pub from: &'a str,
     pub at: Timestamp,
-    /// What was sent instead of words, or with them: its kind, and what is known of it.
+    /// The content besides words: its kind, and what is known of it.
     pub given: Option<(&'a str, &'a serde_json::Value)>,
 }
 
 impl ForwardRule {
-    /// What stands behind the word, if the text begins with it.
+    /// The text behind the word, if it begins with the word.
     #[must_use]
     pub fn directed<'a>(&self, text: &'a str) -> Option<&'a str> {
         let (first, rest) = text.trim().split_once(char::is_whitespace)?;

@@ -1,4 +1,4 @@
-//! What a webhook said, in our words. `whatsapp` reads Meta's JSON into these.
+//! The content of webhooks, in our words. `whatsapp` reads Meta's JSON into these.
 
 use crate::contact::Phone;
 use crate::contact::severity::Severity;
@@ -44,7 +44,7 @@ impl InboundMessage {
     }
 }
 
-/// How ids of calls begin, where those of messages begin with `wamid.` (Meta, calling webhooks).
+/// The beginning of ids of calls; those of messages begin with `wamid.` (Meta, calling webhooks).
 pub const OF_CALL: &str = "wacid.";
 
 impl Inbound {
@@ -63,7 +63,7 @@ impl Inbound {
     }
 }
 
-/// What Meta tells of the account, a number or a template.
+/// A notice of Meta about the account, a number or a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountNotice {
     /// The phone number that it concerns where Meta names it, or else the business account.
@@ -76,7 +76,7 @@ pub struct AccountNotice {
     pub severity: Severity,
     /// A sentence.
     pub text: String,
-    /// What is known of the account from now on, by name; without a value it holds no longer.
+    /// Facts about the account from now on, by name; one without a value holds no longer.
     pub facts: Vec<(String, String)>,
     /// Name, language and what became of it.
     pub template: Option<(String, String, TemplateNews)>,
@@ -90,8 +90,8 @@ impl AccountNotice {
     }
 }
 
-/// What WhatsApp says of a person who moved (docs/cloud-api.md 3.6). It is no message of theirs: it opens no window, and rights follow
-/// only when a person of ours says so.
+/// WhatsApp's notice of a person who moved (docs/cloud-api.md 3.6). It is no message of theirs: it opens no window, and
+/// rights follow only when a person of ours says so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Moved {
     pub phone_number_id: String,
@@ -104,8 +104,8 @@ pub struct Moved {
     pub what: IdentityChange,
 }
 
-/// What somebody told WhatsApp about marketing messages. An alarm should be utility, but Meta may make its template marketing,
-/// and then refuses it for whoever wants none (131050).
+/// A person's wish about marketing messages, as told to WhatsApp. An alarm should be utility, but Meta may make its
+/// template marketing, and then refuses it for whoever wants none (131050).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Preference {
     pub phone_number_id: String,
@@ -126,7 +126,7 @@ pub struct NewFile {
     /// `image`, `video`, `audio`, `document`, `sticker`.
     pub kind: String,
     pub mime: String,
-    /// What its sender calls it.
+    /// The name that its sender gave it.
     pub name: Option<String>,
     /// Base64, as announced.
     pub sha256: Option<String>,
@@ -150,7 +150,7 @@ pub enum TemplateNews {
     Changed,
 }
 
-/// Why and at which rate Meta charges (docs/cloud-api.md 3.7, 5.6).
+/// The reason and rate of Meta's charge (docs/cloud-api.md 3.7, 5.6).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pricing {
     /// `utility`, `marketing`, `service`, …
@@ -159,7 +159,7 @@ pub struct Pricing {
     pub kind: String,
 }
 
-/// What happened to a message of ours (`statuses[]`).
+/// A status of a message of ours (`statuses[]`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
     pub wamid: Wamid,
@@ -172,7 +172,7 @@ pub struct Status {
     /// Meta's word.
     pub word: String,
     pub at: Timestamp,
-    /// Why it failed.
+    /// The reason of the failure.
     pub refusal: Option<Refusal>,
     pub pricing: Option<Pricing>,
     /// The number, without `+`, and the user id to which it went, as far as Meta tells; of a group nobody's.
@@ -181,7 +181,7 @@ pub struct Status {
     pub group: Option<String>,
 }
 
-/// What a person wrote or tapped (`messages[]`).
+/// A message or tap of a person (`messages[]`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InboundMessage {
     pub wamid: Wamid,

@@ -1,4 +1,4 @@
-//! What a person meant by a tap or by words, and what follows. Nothing acts unless it was surely meant: the whole text is
+//! The meaning of a tap or of words, and what follows. Nothing acts unless it was surely meant: the whole text is
 //! the command, a button is sealed, and what only resembles a command gets a suggestion.
 
 use crate::alert::engine::AlertCommand;
@@ -20,7 +20,7 @@ use crate::reply::opt_out::ConsentWord;
 use crate::rule::lifecycle_settings::BuiltInButton;
 use crate::time::Timestamp;
 
-/// What is known of an alert that somebody answers.
+/// An alert that somebody answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AlertRef {
     pub alert: AlertId,
@@ -28,7 +28,7 @@ pub struct AlertRef {
     pub bindings: Bindings,
     /// It has ended, or has begun anew since.
     pub is_over: bool,
-    /// What a request offers; all others offer what their rule does.
+    /// The buttons of a request; all others have those of their rule.
     pub actions: Vec<RequestAction>,
 }
 
@@ -48,7 +48,7 @@ pub enum ReplySubject {
     Other,
 }
 
-/// What the store can tell about what was sent.
+/// The sent messages, as the store can tell.
 pub trait SentMessages {
     /// The alert with this id.
     fn alert(&self, id: AlertId) -> Option<AlertRef>;
@@ -57,7 +57,7 @@ pub trait SentMessages {
     fn message(&self, wamid: &Wamid) -> Option<MessageId>;
 }
 
-/// What becomes of a reply.
+/// The meaning of a reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Interpretation {
     Command(NewCommand),

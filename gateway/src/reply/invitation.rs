@@ -1,4 +1,4 @@
-//! What the owner invites and takes off the list. Nobody gets more than whoever invites has.
+//! Invitations by the owner, and removals from the list. Nobody gets more than whoever invites has.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -112,7 +112,7 @@ fn described(guest: &Guest, seal: &ButtonSigner) -> String {
     format!("{}: {gives}", seal.pseudonym(&guest.id))
 }
 
-/// What asks whoever is invited.
+/// The question to whoever is invited.
 pub(crate) fn question(site: &SiteContext, guest: &Guest, over: &ConnectionName) -> ReplyEffect {
     let by = site.people.contacts.get(&guest.by).map_or(site.name, |by| &by.name);
     let locale = &site.people.locale;

@@ -1,4 +1,4 @@
-//! What is answered to a person who asks, hesitates or mistypes; and Yes and No in the languages that we know.
+//! Answers to a person who asks, hesitates or mistypes; and Yes and No in the languages that we know.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::reply::context::ReplyContext;
 use crate::rule::lifecycle_settings::BuiltInButton;
 use crate::time::parse_duration;
 
-/// What a question to the gateway itself is about.
+/// The subject of a question to the gateway itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StatusQuestion {
     Help,
@@ -130,7 +130,7 @@ pub fn is_more(text: &str) -> bool {
     MORE.iter().any(|word| same(word, text))
 }
 
-/// What this person may do.
+/// The list of what this person may do.
 #[must_use]
 pub fn help(contact: &Contact, house: &ReplyContext) -> String {
     let locale = &contact.locale;
@@ -150,7 +150,7 @@ pub fn help(contact: &Contact, house: &ReplyContext) -> String {
     lines.join("\n")
 }
 
-/// What was probably meant: only what the person may do is told.
+/// The command that was probably meant; only one that the person may give.
 #[must_use]
 pub fn suggestion(text: &str, contact: &Contact, commands: &[TextCommand]) -> Option<String> {
     let close = mine(contact, commands).find_map(|command| {

@@ -1,4 +1,4 @@
-//! What comes later than it may take: Meta delivers for seven days, and a door must not open two hours after somebody asked.
+//! Replies that come too late: Meta delivers for seven days, and a door must not open two hours after somebody asked.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use crate::contact::language::Locale;
 use crate::reply::interpret::{Interpretation, Reading};
 
 impl Reading<'_> {
-    /// What was held up on its way for longer than it may take does not act, and the person hears why.
+    /// Stops a reply that was under way for longer than its action may take; the person hears why.
     pub(crate) fn in_time(&self, outcome: Interpretation) -> Interpretation {
         let (Interpretation::Command(NewCommand { deed, .. }) | Interpretation::Confirm { deed, .. }) =
             &outcome

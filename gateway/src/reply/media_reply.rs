@@ -1,4 +1,4 @@
-//! What people send that is no words: it goes on where an `[[onward]]` takes it.
+//! Messages of people without words: it goes on where an `[[onward]]` takes it.
 
 use serde_json::Value;
 

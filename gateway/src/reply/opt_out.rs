@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-/// What people write. Compared without case and without what stands around it.
+/// The words that people write. Compared without case and without what stands around it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Words {
     stop: BTreeSet<String>,
@@ -52,7 +52,7 @@ impl Words {
         self
     }
 
-    /// What a text asks for: the whole text, since "stop the pump" is no goodbye.
+    /// The wish of a text, read as a whole, since "stop the pump" is no goodbye.
     #[must_use]
     pub fn read(&self, text: &str) -> Option<ConsentWord> {
         let text = plain(text);

@@ -1,4 +1,4 @@
-//! What the owner should know of a number or of the gateway itself, in which words and over which number.
+//! Notices to the owner about a number or the gateway itself, with their words and the number that carries them.
 
 use crate::contact::Contact;
 use crate::contact::language::{Locale, Sentences};
@@ -9,7 +9,7 @@ use crate::reply::context::SiteContext;
 use crate::reply::effect::{OutgoingMessage, OwnerNotice};
 use crate::reply::inbound::AccountNotice;
 
-/// Which number carries a notice about a number.
+/// The number that carries a notice about a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoticeRoute {
     /// Another one if there is one: this one may be what is wrong.

@@ -1,4 +1,4 @@
-//! Who wrote, and whether it is still them: rights follow a person, not whoever has the number today.
+//! The identity of a sender: rights follow a person, not whoever has the number today.
 
 use crate::contact::language::Locale;
 use crate::contact::severity::Severity;
@@ -10,7 +10,7 @@ use crate::reply::inbound::{AccountNotice, IdentityChange, InboundMessage, Prefe
 use crate::reply::owner_notice::{LocalizedSentence, NoticeRoute, about_number, about_person};
 use crate::time::Timestamp;
 
-/// Who wrote, as far as Meta tells.
+/// The sender, as far as Meta tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Identity {
     /// The one who always wrote from this number, or the first.
@@ -25,7 +25,7 @@ pub enum Identity {
     Former,
 }
 
-/// What is on record of a contact's user.
+/// The record of a contact's user.
 #[derive(Debug, Clone, Default)]
 pub struct KnownUser {
     pub user_id: Option<String>,
@@ -40,7 +40,7 @@ pub struct KnownUser {
 }
 
 impl KnownUser {
-    /// Who wrote at that time from that address; and since when they do, where that is to be kept.
+    /// The sender who wrote at that time from that address; and since when, where that is to be kept.
     #[must_use]
     pub fn judge(self, address: &str, user_id: Option<&str>, at: Timestamp) -> (Identity, Option<Timestamp>) {
         if self.moved_at.is_some_and(|moved_at| at >= moved_at) {
@@ -66,7 +66,7 @@ impl KnownUser {
     }
 }
 
-/// Why nothing acts for the contact, if nothing may; and what the owner is told.
+/// The reason why nothing acts for the contact, if nothing may, and the notice to the owner.
 #[must_use]
 pub fn of_identity(
     identity: Identity,
@@ -150,7 +150,7 @@ pub fn has_moved(
     }
 }
 
-/// What the contact told WhatsApp about marketing messages.
+/// The notice of a contact's wish about marketing messages.
 #[must_use]
 pub fn prefers(
     preference: &Preference,

@@ -1,4 +1,4 @@
-//! What goes on, for whoever asks by "status".
+//! The answer to "status": what goes on.
 
 use crate::contact::language::Locale;
 use crate::event::topic::Bindings;
@@ -12,13 +12,13 @@ pub struct OngoingLine {
     pub rule: String,
     pub bindings: Bindings,
     pub at: Timestamp,
-    /// Who takes care of it: a contact's id, or a sentence.
+    /// The person who takes care of it, by a contact's id, or a sentence.
     pub care: Option<String>,
     /// It has a life of its own, and goes on now.
     pub is_open: bool,
 }
 
-/// What is going on, line by line.
+/// The lines of what goes on.
 #[must_use]
 pub fn status(site: &SiteContext, ongoing: &[OngoingLine], locale: &Locale) -> String {
     let mut lines = vec![format!("{}, {}", site.name, locale.time(site.now))];

@@ -1,4 +1,4 @@
-//! What follows when somebody writes who is no contact: a polite answer, or an answer to an invitation.
+//! Messages of people who are no contacts: a polite answer, or an answer to an invitation.
 
 use crate::contact::severity::Severity;
 use crate::contact::{Contact, Guest, GuestState, KnownIdentity, Phone, Recipient};
@@ -18,7 +18,7 @@ use crate::reply::owner_notice::{NoticeRoute, about_number};
 use crate::reply::sender::fits_several;
 use crate::time::Timestamp;
 
-/// How a stranger is reached: the number, or WhatsApp's user id.
+/// The address of a stranger: the number, or WhatsApp's user id.
 #[must_use]
 pub fn address(reply: &InboundMessage) -> Option<String> {
     let phone = reply.from.as_deref().map(|from| format!("+{}", from.trim_start_matches('+')));

@@ -32,7 +32,7 @@ pub struct Undelivered {
     pub told: bool,
 }
 
-/// What is told of those of which the owner has not heard.
+/// The notices about those of which the owner has not heard.
 #[must_use]
 pub fn notices(found: &[Undelivered], site: &SiteContext) -> Vec<OwnerNotice> {
     let news: Vec<&Undelivered> = found.iter().filter(|one| !one.told).collect();

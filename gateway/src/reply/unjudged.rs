@@ -1,4 +1,4 @@
-//! What the owner is told of a rule that cannot judge its events.
+//! The notice to the owner about a rule that cannot judge its events.
 
 use crate::alert::evaluate::excerpt;
 use crate::time::Timestamp;

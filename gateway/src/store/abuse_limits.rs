@@ -1,4 +1,4 @@
-//! How people behave, counted from the rows of their replies; and strangers.
+//! Limits against abuse: acts and refusals, counted from the rows of replies; and strangers.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What Meta tells of accounts and numbers, and what they cost.
+//! Meta's notices about accounts and numbers, and their costs.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ const LIFTED: &str = "lifted ";
 /// Notices that are kept for a connection; older ones are in the inbox as long as it lasts.
 const NOTICES_MAX: i64 = 1_000;
 
-/// What was known of a notice before it came.
+/// The notice as it was known before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PreviousNotice {
     Not,
@@ -161,7 +161,7 @@ impl Store {
         Ok(found?.into_iter().filter(|(_, _, value)| holds(value, now)).collect())
     }
 
-    /// What is known of a connection.
+    /// A fact about a connection.
     pub fn fact(&self, connection: &ConnectionName, name: &str) -> Result<Option<String>> {
         self.sql
             .prepare_cached("SELECT value FROM fact WHERE connection = ?1 AND name = ?2")?
@@ -169,7 +169,7 @@ impl Store {
             .optional()
     }
 
-    /// What Meta answered when it was asked: it is so now.
+    /// Keeps Meta's answer to a question: it is so now.
     pub fn keep_fact(
         &self,
         connection: &ConnectionName,

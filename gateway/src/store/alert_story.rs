@@ -23,11 +23,11 @@ pub struct AlertStory {
     pub messages: Vec<(i64, String, String, String)>,
 }
 
-/// What is known only of an alert that was over when it was told.
+/// The facts that only an alert has that was over when it was told.
 #[derive(Debug, Clone)]
 pub struct ToldOnce {
     pub bindings: Bindings,
-    /// What went wrong on the way, though it was sent.
+    /// A fault on the way; it was sent all the same.
     pub flaw: Option<String>,
 }
 

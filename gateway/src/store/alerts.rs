@@ -33,7 +33,7 @@ pub struct AlertRow {
 }
 
 impl Store {
-    /// What the watch wants done, in the transaction of the event that caused it.
+    /// Performs what the engine wants done, in the transaction of the event that caused it.
     pub(super) fn perform<'a>(
         &self,
         effects: impl IntoIterator<Item = &'a Effect>,
@@ -89,7 +89,7 @@ impl Store {
         Ok(())
     }
 
-    /// What time and people did to alerts; the notes that it settles are gone with the same commit.
+    /// Performs what time and people did to alerts; the notes that are settled are deleted in the same commit.
     pub fn watched(&self, effects: &[Effect], taken: &[NoteId]) -> Result<IntakeReport> {
         let mut accepted = IntakeReport::default();
         self.perform(effects, None, &mut accepted)?;
@@ -308,7 +308,7 @@ impl Store {
             .map(drop)
     }
 
-    /// What an earlier process remembered. A row that is damaged on disk is left out, and said.
+    /// The snapshots of an earlier process. A row that is damaged on disk is left out, and logged.
     pub fn kept(&self) -> Result<Vec<Snapshot>> {
         let mut select = self.sql.prepare("SELECT kind, key, state, checksum FROM alert_memory")?;
         let mut rows = select.query([])?;

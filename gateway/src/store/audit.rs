@@ -1,4 +1,4 @@
-//! Who asked for what, and what became of it: append-only, and each row's hash covers the row before it.
+//! The audit of who asked for what, and its outcome: append-only, and each row's hash covers the row before it.
 
 use rusqlite::{OptionalExtension, Result, Row, params};
 use sha2::{Digest, Sha256};
@@ -8,7 +8,7 @@ use crate::hex::hex;
 use crate::ids::{CommandId, ContactId, Wamid};
 use crate::time::Timestamp;
 
-/// What is to be written down.
+/// An entry to be written.
 #[derive(Debug, Clone, Copy)]
 pub struct AuditEntry<'a> {
     /// `asked`, `refused`, `confirmed`, `published`, `answered`, …
@@ -34,7 +34,7 @@ pub struct AuditRow {
     pub hash: Vec<u8>,
 }
 
-/// Where the chain does not hold.
+/// The place where the chain does not hold.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ChainBreak {
     #[error("row {0} was changed, or a row before it was inserted or removed: its hash does not follow")]
@@ -142,7 +142,7 @@ impl Store {
         Ok(if holds { Ok(reached) } else { Err(ChainBreak::Head) })
     }
 
-    /// Where a check of the newest `rows` begins: what is older is believed.
+    /// The position from which a check of the newest `rows` begins: what is older is believed.
     pub fn audit_tail(&self, rows: u32) -> Result<ChainPosition> {
         let found = self
             .sql
@@ -155,7 +155,7 @@ impl Store {
     }
 }
 
-/// How far a check of the chain has come.
+/// The position of a check of the chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChainPosition {
     /// The last row that was looked at.

@@ -1,4 +1,4 @@
-//! What may not leave because it would cost too much, or reach too many people in a day.
+//! Messages that may not leave because they would cost too much, or reach too many people in a day.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What the clock alone decides of messages, and what a clock that was wrong has written.
+//! Decisions of the clock alone about messages, and the times that a wrong clock has written.
 
 use rusqlite::Result;
 
@@ -16,7 +16,7 @@ pub(super) const OVER: &str = "SELECT id, tries, on_unknown FROM message INDEXED
      WHERE state = 'unknown' AND digest IS NULL AND not_before <= ?2 LIMIT ?1";
 
 impl Store {
-    /// What the clock alone decides: messages that are too old, and unknown ones whose grace time is over.
+    /// Ends what the clock alone decides: messages that are too old, and unknown ones whose grace time is over.
     pub fn tend(&self, now: Timestamp) -> Result<()> {
         self.set_clock(now)?;
         for (id, _, on_unknown) in self.select_ids(OVER, [TEND_MAX, now.0])? {

@@ -119,7 +119,7 @@ impl Store {
         Ok(id)
     }
 
-    /// What became of it, and why.
+    /// Its outcome, and the reason.
     pub fn outcome_of(&self, id: i64) -> Result<Option<(VersionOutcome, String)>> {
         let read = |row: &rusqlite::Row| Ok((row.get::<_, String>(0)?, row.get(1)?));
         let found = self

@@ -1,4 +1,4 @@
-//! Whether people agreed to be written to: STOP and START, and what they told WhatsApp about marketing.
+//! Consent: STOP and START, and what they told WhatsApp about marketing.
 
 use rusqlite::{OptionalExtension, Result, params};
 
@@ -75,7 +75,7 @@ impl Store {
             .exists([id.0])
     }
 
-    /// Who wants nothing more, and the address that they were written to last.
+    /// The people who want nothing more, each with the address that they were written to last.
     pub fn stopped(&self) -> Result<Vec<(ContactId, String)>> {
         self.sql
             .prepare_cached(
@@ -138,7 +138,7 @@ impl Store {
     }
 }
 
-/// What STOP does to a message.
+/// The next state of a message after STOP.
 pub(super) fn unwanted() -> Next {
     let reason = "the person asked for no more messages; it goes out if they write START";
     Next { held_for: Some(HeldFor::Consent), ..Next::to(State::Held, reason) }

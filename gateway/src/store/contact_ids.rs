@@ -1,4 +1,4 @@
-//! What is learned of people: their user id, and other names of their number.
+//! Identities of people: their user id, and other names of their number.
 
 use rusqlite::{OptionalExtension, Result, Row, params};
 
@@ -23,7 +23,7 @@ impl Store {
         Ok(people.whose(phone.as_ref(), user_id, &self.known(digits, user_id)?))
     }
 
-    /// What was learned of a number (digits without `+`) and a user id.
+    /// The contacts that a number (digits without `+`) and a user id were seen with.
     pub fn known(&self, number: Option<&str>, user_id: Option<&str>) -> Result<KnownIdentity> {
         let by_id = self
             .sql

@@ -17,7 +17,7 @@ use crate::time::Timestamp;
 /// Tags of earlier copies that are still known: one for each restore, and messages older than 90 days are removed.
 const EARLIER_MAX: u32 = 16;
 
-/// Why this copy sends nothing any more.
+/// The reason why this copy sends nothing any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stopped {
     /// A backup with `--move` was taken then.
@@ -56,7 +56,7 @@ impl Stopped {
     }
 }
 
-/// What a restored copy was made from, while what waited then is held.
+/// The backup that a restored copy was made from, while what waited then is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Unreleased {
@@ -79,7 +79,7 @@ impl fmt::Display for Unreleased {
     }
 }
 
-/// What to do about them.
+/// The next step for them.
 pub const RELEASE: &str = "look at them: bellwire outbox list --state held; then send them: bellwire restore --release, or give \
                            one up: bellwire outbox cancel ID";
 
@@ -92,7 +92,7 @@ fn held(taken_at: Timestamp) -> Next {
 }
 
 impl Store {
-    /// Why nothing is sent from here, if so.
+    /// The reason why nothing is sent from here, if so.
     pub fn copy_stopped(&self) -> Result<Option<Stopped>> {
         self.sql
             .query_row("SELECT value FROM meta WHERE key = 'stopped'", [], |row| row.get::<_, String>(0))
@@ -179,7 +179,7 @@ impl Store {
         Ok(waits.len())
     }
 
-    /// What is held since the restore, if anybody has still to decide about it.
+    /// The messages held since the restore, if somebody has still to decide about them.
     pub fn unreleased(&self) -> Result<Option<Unreleased>> {
         let Some((restored_at, taken_at)) = self.newest_unreleased()? else { return Ok(None) };
         let held = self.sql.query_row(
@@ -199,7 +199,8 @@ impl Store {
             .optional()
     }
 
-    /// What is held since the restore goes on; how many messages. For a job of the store's thread, which is one commit.
+    /// Releases the messages held since the restore, and counts them. For a job of the store's thread, which is one
+    /// commit.
     pub fn release(&self, now: Timestamp) -> Result<usize> {
         let held: Vec<MessageId> = self
             .sql
@@ -251,7 +252,7 @@ impl Store {
         self.sql.execute("VACUUM INTO ?1", [to.to_string_lossy()]).map(drop)
     }
 
-    /// What a snapshot takes at most.
+    /// The most bytes that a snapshot takes.
     pub fn bytes(&self) -> Result<u64> {
         let pages = self.sql.query_row(
             "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size",

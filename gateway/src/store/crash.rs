@@ -1,5 +1,5 @@
-//! Which events were under way when the process died, in a file of its own: an event that was at two deaths would be at the
-//! next ones, too, since its sender brings it again until it is acknowledged.
+//! The events that were under way when the process died, in a file of its own: an event that was at two deaths would be
+//! at the next ones, too, since its sender brings it again until it is acknowledged.
 //!
 //! The file is not fsynced, and an event costs two writes to memory: a process that dies leaves them to the kernel. After a
 //! power cut, which no event brings about, the machine has another boot id, and nothing is suspected.
@@ -18,7 +18,7 @@ const NAME: &str = "under-way";
 const MAX: usize = 1_024;
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
-/// What an event is known by from one process to the next.
+/// The identity of an event from one process to the next.
 pub type Fingerprint = u64;
 
 /// Suspects and what is set aside, and the file that the next process reads.

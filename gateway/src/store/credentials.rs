@@ -18,7 +18,7 @@ const USED_EVERY: Duration = Duration::from_secs(3_600);
 /// Of a session's hash, what names it where sessions are listed: too few of its bits to be any help.
 const NAMED_BY: u32 = 12;
 
-/// What a token is good for.
+/// A token, with what it is good for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenRow {
     pub name: String,
@@ -165,7 +165,7 @@ impl Store {
         self.sql.prepare_cached(sql)?.execute(params![NAMED_BY, id]).map(|ended| ended > 0)
     }
 
-    /// How many there were.
+    /// Ends all sessions, and counts them.
     pub fn end_sessions(&self) -> Result<usize> {
         self.sql.prepare_cached("DELETE FROM session")?.execute([])
     }

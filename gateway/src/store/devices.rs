@@ -124,7 +124,7 @@ impl Store {
             .collect()
     }
 
-    /// What was kept about messages over topics that name another device, the newest.
+    /// The newest note about messages over topics that name another device.
     pub fn misnamed_since(&self, since: Timestamp) -> Result<Option<String>> {
         self.sql
             .prepare_cached("SELECT text FROM notice WHERE field = ?1 AND at > ?2 ORDER BY id DESC LIMIT 1")?
@@ -190,7 +190,7 @@ impl Store {
         Ok(())
     }
 
-    /// What people want with names.
+    /// The decisions of people about device names.
     pub fn device_wishes(&self) -> Result<NameDecisions> {
         let names = |sql: &str| -> Result<Vec<String>> {
             self.sql.prepare_cached(sql)?.query_map([], |row| row.get(0))?.collect()

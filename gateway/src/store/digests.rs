@@ -1,4 +1,4 @@
-//! Where many wait for one person: what a digest would carry is read here, `outbox/digest.rs` decides, and what it decided is
+//! Digests in the store: what one would carry is read here, `outbox/digest.rs` decides, and what it decided is
 //! written here.
 
 use rusqlite::{Result, params};
@@ -33,7 +33,7 @@ impl Store {
         Ok(())
     }
 
-    /// How many wait in a lane for a digest, counted up to where it makes a difference.
+    /// The number of messages that wait in a lane for a digest, counted up to where it makes a difference.
     pub(super) fn waiting(&self, lane: &Conversation, now: Timestamp) -> Result<WaitingMessages> {
         self.sql
             .prepare_cached(&format!(

@@ -1,4 +1,5 @@
-//! What waits in the lanes that have changed, for the order in which messages leave (`outbox/lanes.rs`); and the messages that do.
+//! The messages that wait in the lanes that have changed, for the order in which messages leave (`outbox/lanes.rs`);
+//! and the messages that do.
 //!
 //! Each question names its index. SQLite would take the one over `state` for some, and walk through all that waits.
 
@@ -43,7 +44,7 @@ const HEAD_WITHOUT_FILES: &str = "SELECT id, severity, alert FROM message INDEXE
                  AND earlier.files = 1)
      ORDER BY severity DESC, id LIMIT 1";
 
-/// Which lanes have changed: kept by SQLite itself for this connection, whatever statement it was, in memory.
+/// The lanes that have changed: kept by SQLite itself for this connection, whatever statement it was, in memory.
 pub(super) const WATCH: &str = "CREATE TEMP TABLE IF NOT EXISTS changed_lane (connection TEXT, contact TEXT, PRIMARY KEY (connection, contact)) WITHOUT ROWID;
      CREATE TEMP TRIGGER IF NOT EXISTS lane_gains AFTER INSERT ON main.message
      WHEN NEW.state = 'queued' AND NEW.digest IS NULL BEGIN
@@ -76,7 +77,7 @@ fn read_lane(row: &Row) -> Result<Conversation> {
 }
 
 impl Store {
-    /// What waits in the lanes that have changed since this was last asked. Reads alone, but for what was seen.
+    /// The content of the lanes that have changed since the last call. Reads alone, but for what was seen.
     pub fn look(&self, now: Timestamp, wanted: &LaneRequest) -> Result<LaneReport> {
         let version = self.data_version()?;
         let others_wrote = self.seen_version.replace(version) != version;
@@ -194,7 +195,7 @@ impl Store {
         self.sql.prepare_cached(question)?.query_map(values, read_lane)?.collect()
     }
 
-    /// What is held because its number is restricted, since then: over which lane, with which code, when.
+    /// The messages held since then because their number is restricted: over which lane, with which code, when.
     pub fn restricted(&self, since: Timestamp) -> Result<Vec<(Conversation, i64, Timestamp)>> {
         let mut rows = self.sql.prepare_cached(
             "SELECT connection, contact, code, max(changed_at) FROM message

@@ -1,5 +1,5 @@
-//! What people say: reads what decides about it, and performs what follows (`reply/effect.rs`), all in the transaction of whoever
-//! asks.
+//! Replies in the store: reads the facts that decide, and performs what follows (`reply/effect.rs`), all in the
+//! transaction of whoever asks.
 
 use rusqlite::Result;
 
@@ -22,23 +22,23 @@ use crate::reply::invitation_syntax::InvitationRequest;
 use crate::reply::stranger::{address, invited};
 use crate::time::Timestamp;
 
-/// What was done, for whoever wakes others.
+/// The changes that were made, so that other tasks are woken.
 #[derive(Debug, Default)]
 pub struct Applied {
     /// The outbox may have something to send.
     pub messages: bool,
     pub commands: usize,
-    /// What the alerts are told.
+    /// The number of commands for alerts.
     pub notes: usize,
     /// Somebody came or went.
     pub people: bool,
     /// New, for the log and the broker.
     pub notices: Vec<(ConnectionName, Severity, String)>,
-    /// Why nothing was done.
+    /// The reasons why nothing was done.
     pub nothing: Vec<String>,
 }
 
-/// What became of a notice.
+/// The outcome of a notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoticeOutcome {
     /// The same words came before.
@@ -51,7 +51,7 @@ pub enum NoticeOutcome {
 }
 
 impl Store {
-    /// What decides about a message of this kind.
+    /// The facts that decide about a message of this kind.
     pub fn reply_facts(
         &self,
         outcome: &Interpretation,
@@ -99,7 +99,7 @@ impl Store {
         Ok(facts)
     }
 
-    /// What decides about a message of somebody who is no contact.
+    /// The facts that decide about a message of somebody who is no contact.
     pub fn stranger_facts(
         &self,
         reply: &InboundMessage,
@@ -123,7 +123,8 @@ impl Store {
         Ok(facts)
     }
 
-    /// What decides about another answer to an invitation that this contact answered with Yes. `None`: they did not.
+    /// The facts that decide about another answer to an invitation that this contact answered with Yes. `None`: they
+    /// did not.
     pub fn guest_facts(&self, contact: &ContactId, at: Timestamp) -> Result<Option<GuestFacts>> {
         let joined = self.guests()?.into_iter().find(|guest| guest.id == *contact);
         let Some(guest) = joined else { return Ok(None) };
@@ -259,7 +260,7 @@ impl Store {
         Ok(if told.messages.is_empty() { NoticeOutcome::Kept } else { NoticeOutcome::Written })
     }
 
-    /// Who is off the list gets no alert that still waits. `false`: nobody of this id was on it.
+    /// Takes somebody off the list, who gets no alert that still waits. `false`: nobody of this id was on it.
     pub fn take_off(&self, contact: &ContactId, now: Timestamp) -> Result<bool> {
         let was_on = self.dismiss(contact, GuestState::Removed)?;
         if was_on {

@@ -1,4 +1,4 @@
-//! What is kept of a person, and how it goes: a record stays that something was sent, without to whom.
+//! The erasure of a person: a record stays that something was sent, without to whom.
 
 use rusqlite::{Result, params};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! What Home Assistant is shown, and which retained messages were left at the broker for it.
+//! The state that Home Assistant is shown, and the retained messages that were left at the broker for it.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ pub struct Mute {
 }
 
 impl Store {
-    /// How many messages wait, up to ten thousand.
+    /// The number of messages that wait, up to ten thousand.
     pub fn waiting_up_to_many(&self) -> Result<u64> {
         let sql = "SELECT count(*) FROM (SELECT 1 FROM message WHERE state IN ('queued', 'sending', 'unknown', 'held') LIMIT ?1)";
         self.sql
@@ -38,7 +38,7 @@ impl Store {
             .map(|count| u64::try_from(count).unwrap_or(0))
     }
 
-    /// Why the newest message that failed has failed.
+    /// The reason why the newest failed message has failed.
     pub fn last_failure(&self) -> Result<Option<String>> {
         let sql = "SELECT reason FROM message WHERE state IN ('failed', 'expired', 'cancelled') AND state = 'failed'
              ORDER BY id DESC LIMIT 1";
@@ -46,7 +46,7 @@ impl Store {
         found.optional().map(Option::flatten)
     }
 
-    /// What Meta answered last over a connection: its HTTP status and its code.
+    /// The HTTP status and code of Meta's last answer over a connection.
     pub fn last_answer(&self, connection: &str) -> Result<Option<(Option<i64>, Option<i64>)>> {
         let sql = "SELECT at.http_status, at.code FROM attempt at JOIN message m ON m.id = at.message
              WHERE m.connection = ?1 AND m.id >= (SELECT max(id) FROM message) - ?2 AND at.http_status IS NOT NULL
@@ -92,7 +92,8 @@ impl Store {
             .collect())
     }
 
-    /// How many messages wait for their person to write, up to ten thousand: WhatsApp takes free text for 24 h after that alone.
+    /// The number of messages that wait for their person to write, up to ten thousand: WhatsApp takes free text for 24
+    /// h after that alone.
     pub fn waiting_for_window(&self) -> Result<u64> {
         let sql = "SELECT count(*) FROM (SELECT 1 FROM message WHERE state = 'held' AND held_for = 'window' LIMIT ?1)";
         self.sql
@@ -101,7 +102,7 @@ impl Store {
             .map(|count| u64::try_from(count).unwrap_or(0))
     }
 
-    /// What is wrong with the newest request, if it was refused and is no older than that.
+    /// The mistake of the newest request, if it was refused and is no older than that.
     pub fn refused_request(&self, topic: &str, since: Timestamp) -> Result<Option<String>> {
         let sql = "SELECT reason FROM event WHERE id > (SELECT max(id) FROM event) - ?2 AND topic = ?1 AND received_at > ?3
              ORDER BY id DESC LIMIT 1";
@@ -112,7 +113,7 @@ impl Store {
         found.optional().map(Option::flatten)
     }
 
-    /// What is to be told, in order, and is not told yet.
+    /// The events that are not told yet, in order.
     pub fn home_events(&self, limit: u32) -> Result<Vec<(i64, String, Value)>> {
         let sql = "SELECT id, kind, what FROM home_event ORDER BY id LIMIT ?1";
         let rows: Vec<(i64, String, String)> = self

@@ -1,4 +1,4 @@
-//! What a hub gave us, and how far that is.
+//! Webhooks fetched from a hub, and the cursor.
 
 use rusqlite::{OptionalExtension, Result, params};
 use serde_json::json;
@@ -20,7 +20,7 @@ use crate::ids::{ConnectionName, ContactId};
 use crate::time::Timestamp;
 
 impl Store {
-    /// Where to go on.
+    /// The cursor from which to go on.
     pub fn hub_cursor(&self, connection: &ConnectionName) -> Result<Option<String>> {
         self.sql
             .prepare_cached("SELECT cursor FROM hub WHERE connection = ?1")?
@@ -70,7 +70,8 @@ impl Store {
         )
     }
 
-    /// What a hub is told of this site's outbox: how many messages wait, up to ten thousand, and for how many seconds the oldest.
+    /// The backlog of this site's outbox for a hub: the messages that wait, up to ten thousand, and the seconds for
+    /// which the oldest does.
     pub fn backlog(&self, now: Timestamp) -> Result<(u64, u64)> {
         let oldest = self.oldest_waiting()?.map_or(0, |since| Timestamp(since).until(now).as_secs());
         Ok((self.waiting_up_to_many()?, oldest))

@@ -1,4 +1,4 @@
-//! What the intake commits: an event, its alerts and their messages, or a count.
+//! The commits of the intake: an event, its alerts and their messages, or a count.
 
 use std::collections::BTreeMap;
 
@@ -16,14 +16,14 @@ use crate::words::word_enum;
 /// How much of a payload is kept for people to look at.
 const PAYLOAD_KEPT_BYTES: usize = 4_096;
 
-/// What became of a decision, for the log and the metrics.
+/// The outcome of a decision, for the log and the metrics.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct IntakeReport {
     pub messages: usize,
     /// Commands of escalations, and what they post.
     pub commands: usize,
     pub posts: usize,
-    /// What was decided about alerts, outcome and reason: how often.
+    /// The number of decisions about alerts, by outcome and reason.
     pub decided: BTreeMap<(AlertDecision, &'static str), u64>,
 }
 
@@ -185,7 +185,7 @@ impl Store {
             .map(EventId)
     }
 
-    /// How many events were counted under that word.
+    /// The number of events counted under that word.
     pub fn tally_of(&self, outcome: &str) -> Result<u64> {
         let count: Option<i64> = self
             .sql

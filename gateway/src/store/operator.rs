@@ -1,4 +1,4 @@
-//! What people decide: send this, send it again, hold it, give it up.
+//! Decisions of operators: send, send again, hold, cancel.
 
 use rusqlite::{OptionalExtension, Result};
 

@@ -251,7 +251,7 @@ impl Store {
             .optional()
     }
 
-    /// What an answer or a status tells beyond its own message; a status tells when it was so.
+    /// Keeps what an answer or a status tells beyond its own message; a status tells when it was so.
     pub(super) fn learn(
         &self,
         lane: &Conversation,

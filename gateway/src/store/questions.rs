@@ -98,7 +98,7 @@ impl Store {
             .collect()
     }
 
-    /// What people have chosen.
+    /// The choices of people.
     pub fn votes(&self, question: i64) -> Result<Vec<(ContactId, String)>> {
         self.sql
             .prepare_cached("SELECT contact, choice FROM vote WHERE question = ?1")?

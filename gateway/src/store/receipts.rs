@@ -1,4 +1,5 @@
-//! What WhatsApp reports of a message: receipts in any order, any number of times, and failures that belong to one copy.
+//! WhatsApp's reports about a message: receipts in any order, any number of times, and failures that belong to one
+//! copy.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};

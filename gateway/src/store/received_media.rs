@@ -50,7 +50,7 @@ pub struct FileRow {
     pub reason: String,
 }
 
-/// What became of one fetch.
+/// The outcome of one fetch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fetched {
     Kept { bytes: u32 },

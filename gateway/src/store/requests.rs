@@ -1,4 +1,4 @@
-//! What waits for a Yes.
+//! Requests that wait for a Yes.
 
 use std::collections::BTreeSet;
 

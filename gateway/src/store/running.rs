@@ -1,4 +1,4 @@
-//! What goes on by the database, for whoever compares it with a configuration, and the ends that this may give it.
+//! Everything that goes on by the database, to be compared with a configuration, and the ends that this may give it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,13 +32,13 @@ pub struct Running {
     pub alerts: Vec<OpenAlert>,
     /// Alerts whose `for` runs: nobody has heard of them.
     pub pending: Vec<(AlertKey, Alert)>,
-    /// What quiet hours hold back, and for whom.
+    /// The alerts that quiet hours hold back, by person.
     pub held: Vec<(ContactId, HeldForSummary)>,
     /// For whom messages wait, and over which number.
     pub lanes: BTreeSet<Conversation>,
     /// Everybody who was ever invited.
     pub guests: BTreeSet<ContactId>,
-    /// What waits for a Yes, with the rule whose alert it belongs to.
+    /// The requests that wait for a Yes, with the rule whose alert they belong to.
     pub requests: Vec<(Request, Option<RuleName>)>,
     pub questions: Vec<OpenQuestion>,
     pub commands: Vec<QueuedCommand>,
@@ -54,7 +54,7 @@ pub struct OpenAlert {
     pub episode: u32,
     pub severity: Severity,
     pub text: String,
-    /// What the watch remembers of it; without it nobody watches it.
+    /// The engine's memory of it; without it nobody watches it.
     pub memory: Option<Alert>,
 }
 
@@ -320,7 +320,7 @@ impl Store {
             .try_for_each(|id| self.take_out_of_queue(*id, &Next::to(State::Cancelled, reason), now))
     }
 
-    /// What waits for a number that is gone leaves over another one: that of the rule, or `otherwise`. How many. What the former
+    /// Moves what waits for a number that is gone to that of the rule, or `otherwise`, and counts it. What the former
     /// one did not let go (its window to the person was closed, Meta restricted it) says nothing of the other.
     pub fn reroute(
         &self,
@@ -374,7 +374,7 @@ impl Store {
         )
     }
 
-    /// What was decided about the alert since then, in words.
+    /// The decisions about the alert since then, in words.
     pub fn records_after(&self, id: AlertId, newest: i64) -> Result<Vec<String>> {
         self.sql
             .prepare(

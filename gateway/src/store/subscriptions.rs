@@ -1,4 +1,4 @@
-//! What was subscribed to, and since when.
+//! The subscriptions, and their beginnings.
 
 use std::collections::BTreeMap;
 

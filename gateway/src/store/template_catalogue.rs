@@ -11,7 +11,7 @@ use crate::outbox::window::{CatalogueEntry, TemplateInfo};
 use crate::time::Timestamp;
 
 impl Store {
-    /// What the catalogue says of a template.
+    /// The catalogue's entry for a template.
     pub fn listed(&self, connection: &ConnectionName, template: &Template) -> Result<CatalogueEntry> {
         let facts = self
             .sql

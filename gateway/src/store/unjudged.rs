@@ -1,4 +1,4 @@
-//! What rules could not make of events: counted by rule and reason, with the first such event as an example.
+//! Events that rules could not judge: counted by rule and reason, with the first such event as an example.
 
 use rusqlite::{Result, params};
 

@@ -1,4 +1,4 @@
-//! What the link says of the broker: connected, gone, what it published, what it lets us read.
+//! Events of the broker's connection: connected, lost, published, subscribed.
 
 use std::collections::BTreeMap;
 

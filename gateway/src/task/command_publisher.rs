@@ -95,7 +95,7 @@ pub async fn run(
     }
 }
 
-/// What the owner should know, to whoever listens at the broker. Best effort: it is in the store and the log as well.
+/// Publishes notices to the owner at the broker. Best effort: it is in the store and the log as well.
 pub async fn tell(link: BrokerHandle, mut notices: mpsc::Receiver<String>) {
     while let Some(notice) = notices.recv().await {
         link.tell(Bytes::from(notice));

@@ -37,7 +37,7 @@ pub struct TaskContext {
     pub wakeups: Wakeups,
     pub readiness: Arc<Readiness>,
     pub metrics: Arc<Metrics>,
-    /// What the owner should know.
+    /// Notices to the owner.
     pub notices: OwnerNotices,
     pub tag: StoreTag,
     pub signer: ButtonSigner,
@@ -51,14 +51,14 @@ pub struct TaskContext {
     pub reload: ReloadHandle,
 }
 
-/// What a start finds on disk.
+/// The state that a start finds on disk.
 #[derive(Debug)]
 pub struct Found {
     tag: StoreTag,
     signer: ButtonSigner,
     /// Requests that were under way at the last stop.
     recovered: usize,
-    /// What had no place in the configuration any more.
+    /// Sentences about what had no place in the configuration any more.
     pub ended: Vec<String>,
     /// Numbers that Meta has restricted, as they stood before anything ended.
     pub restricted: Vec<(Conversation, i64, Timestamp)>,

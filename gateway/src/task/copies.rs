@@ -1,4 +1,5 @@
-//! Whether this copy of the gateway may still send: `bellwire backup --move` and a newer copy at the broker end it for good.
+//! The right of this copy of the gateway to send: `bellwire backup --move` and a newer copy at the broker end it for
+//! good.
 
 use tokio::sync::watch;
 
@@ -6,7 +7,7 @@ use crate::store::{self, Stopped, Store};
 use crate::task::context::TaskContext;
 use crate::time::Timestamp;
 
-/// Why this copy ends, once it does.
+/// The reason why this copy ends, once it does.
 #[derive(Debug)]
 pub struct CopyState(watch::Sender<Option<Stopped>>);
 

@@ -74,8 +74,8 @@ pub fn ended_by_device(
     store.apply(&outcome::ended_by_device(id, command.as_ref(), ending, &site), now).map(drop)
 }
 
-/// What waits for the broker, oldest first. A damaged row is refused, never published: `true` when whoever asked for one is
-/// told so.
+/// The commands that wait for the broker, oldest first. A damaged row is refused, never published: `true` when whoever
+/// asked for one is told so.
 pub fn waiting(
     store: &Store,
     config: &Config,
@@ -90,7 +90,7 @@ pub fn waiting(
     Ok((intact, !damaged.is_empty()))
 }
 
-/// What the dispatch decided, with whatever is said about it: nothing as long as all goes well.
+/// Records what the dispatch decided, with whatever is said about it: nothing as long as all goes well.
 pub fn record_outcome(
     store: &Store,
     config: &Config,
@@ -105,7 +105,7 @@ pub fn record_outcome(
     store.apply(&outcome::dispatched(&command, change, &site), now).map(drop)
 }
 
-/// What the clock decides: nobody agreed, no device answered, nobody chose.
+/// Ends what the clock decides: nobody agreed, no device answered, nobody chose.
 pub async fn run(context: Arc<TaskContext>) {
     loop {
         let (config, machine) = (context.live.get(), Arc::clone(&context.machine));

@@ -1,4 +1,4 @@
-//! What arrives for replies: answers of devices, and questions of machines. It goes on to the rules all the same, and is
+//! Messages for replies: answers of devices, and questions of machines. Each goes on to the rules all the same, and is
 //! acknowledged with the others, in its order.
 
 use std::collections::BTreeSet;

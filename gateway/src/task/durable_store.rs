@@ -9,7 +9,7 @@ use crate::machine::{FileMark, Machine};
 use crate::store::{self, Store, StoreError, StoreHandle};
 use crate::task::readiness::Readiness;
 
-/// How often a full disk is asked again whether there is room.
+/// The time between two tries on a full disk.
 pub const DISK_FULL_PAUSE: Duration = Duration::from_secs(1);
 
 /// The database refuses what it was given: the statement or its row is wrong, and would be wrong again.

@@ -13,7 +13,7 @@ use crate::whatsapp::inbound;
 
 /// As long as a request may take before it is given up.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How soon what waits is looked at again.
+/// The time after which what waits is looked at again.
 pub const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// The oldest body that may be read now, and what is in it.

@@ -1,4 +1,4 @@
-//! What tasks tell each other in memory alone: none of it is missed after a crash.
+//! Handles by which tasks tell each other things in memory alone: none of it is missed after a crash.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -67,7 +67,8 @@ impl ReadReceipts {
     }
 }
 
-/// What wakes the task that shows it. It has no clock of its own: an idle gateway is woken often enough.
+/// Wakes the task that shows the state to Home Assistant. It has no clock of its own: an idle gateway is woken often
+/// enough.
 #[derive(Debug, Default)]
 pub struct DiscoveryHandle {
     pub(super) told: Notify,
@@ -119,7 +120,7 @@ impl ReloadHandle {
 pub struct OwnerNotices(pub mpsc::Sender<String>);
 
 impl OwnerNotices {
-    /// What the owner should know: to the log, and to whoever listens at the broker.
+    /// Tells the owner something: in the log, and at the broker.
     pub fn tell(&self, connection: &ConnectionName, severity: Severity, text: String) {
         if severity >= Severity::Warning {
             tracing::warn!(%connection, text, "notice to the owner");
@@ -131,7 +132,7 @@ impl OwnerNotices {
         drop(self.0.try_send(notice.to_string())); // it is kept in the store, too
     }
 
-    /// What the owner should know of a device: the same way.
+    /// Tells the owner something about a device: the same way.
     pub fn tell_of_device(&self, device: &str, text: &str) {
         tracing::warn!(device, text, "notice to the owner");
         let severity = Severity::Warning.as_str();

@@ -90,7 +90,7 @@ pub async fn take(context: &TaskContext, event: &Event) -> Option<bool> {
     Some(!is_asked_by_a_rule)
 }
 
-/// What the senders of requests are told, with the commit that takes them.
+/// The answers to the senders of requests, with the commit that takes them.
 pub fn answers(
     context: &TaskContext,
     decisions: &[Decision],

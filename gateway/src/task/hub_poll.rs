@@ -1,4 +1,4 @@
-//! What a hub has for this site is fetched as soon as it is there: nobody reaches the site from outside.
+//! Fetches what a hub has for this site as soon as it is there: nobody reaches the site from outside.
 
 use std::sync::Arc;
 use std::time::Duration;

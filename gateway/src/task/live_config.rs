@@ -31,7 +31,7 @@ impl LiveConfig {
         *now = Arc::new(Config { connections, ..(**now).clone() });
     }
 
-    /// Who was invited, as the store has it.
+    /// Takes over the guests as the store has them.
     pub fn set_guests(&self, guests: &[Guest]) {
         let people = self.of_file.people.with(guests);
         let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);

@@ -4,15 +4,15 @@
 pub mod context;
 /// Whom the loops speak to.
 pub mod ports;
-/// What tasks tell each other in memory.
+/// Handles by which tasks tell each other things in memory.
 pub mod handles;
-/// Who wakes whom.
+/// Wake-ups between tasks.
 pub(crate) mod wakeups;
 /// Writing that waits until it is on disk.
 pub mod durable_store;
 /// The configuration with what the page and invitations added.
 pub(crate) mod live_config;
-/// What keeps the daemon from accepting or sending.
+/// Obstacles to accepting or sending.
 pub(crate) mod readiness;
 /// Topics that the gateway listens to.
 pub(crate) mod subscriptions;
@@ -20,19 +20,19 @@ pub(crate) mod subscriptions;
 pub mod mqtt_intake;
 /// The outbox's sender.
 pub mod outbox_sender;
-/// What the sender decides, in the transaction of whoever writes.
+/// The sender's turn in the transaction of whoever writes.
 pub mod outbox_transaction;
 /// Files on their way out.
 pub(crate) mod media_upload;
 /// Webhook bodies, one after the other.
 pub mod webhook_inbox;
-/// What a hub has for this site.
+/// Fetches what a hub has for this site.
 pub mod hub_poll;
-/// What follows from one body, in one transaction.
+/// Reads one webhook body in one transaction.
 pub mod webhook_reader;
 /// Replies that are faster than Meta's answer.
 pub(crate) mod early_reply;
-/// What the owner should know.
+/// Notices to the owner.
 pub(crate) mod owner_notice;
 /// The end of what people asked for.
 pub mod deadlines;
@@ -44,15 +44,15 @@ pub mod command_publisher;
 pub(crate) mod device_message;
 /// Devices, over serial ports and the broker.
 pub mod device_fleet;
-/// What the link says of the broker.
+/// Events of the broker's connection.
 pub(crate) mod broker_state;
-/// Which copy of this gateway sends.
+/// The right of this copy to send.
 pub(crate) mod copies;
 /// Home Assistant: what it is shown, and what it asks.
 pub(crate) mod home_assistant;
 /// The catalogue of message templates.
 pub(crate) mod template_sync;
-/// What people wrote is shown as read, and their files are fetched.
+/// Read receipts for what people wrote, and their files.
 pub(crate) mod received_media;
 /// Last resorts over HTTP.
 pub(crate) mod escalation_post;
@@ -66,13 +66,13 @@ pub(crate) mod undelivered;
 pub(crate) mod unjudged;
 /// Broker, connections, disk and clock, as events.
 pub(crate) mod self_monitor;
-/// What stays in sight for a while after it has gone.
+/// Faults that stay visible for a while after they have gone.
 pub(crate) mod recent_faults;
-/// What systemd hears.
+/// Notifications to systemd.
 pub(crate) mod systemd;
 /// Removes old rows.
 pub(crate) mod retention;
 /// All tasks that run as long as the daemon does.
 pub(crate) mod supervisor;
-/// What a changed configuration left without an owner.
+/// Rows that a changed configuration left without an owner.
 pub mod orphans;

@@ -42,7 +42,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// An event on its way to the intake, of a device or by HTTP, and whom to tell that it is on disk.
 pub type Submitted = (Event, oneshot::Sender<()>);
 
-/// What comes in and goes on here.
+/// The channels of the intake.
 #[derive(Debug)]
 pub struct IntakeInputs<A> {
     /// Of a connection that goes on when another configuration is taken over: what waits in it is the next intake's.

@@ -1,5 +1,5 @@
-//! What a changed configuration has left without an owner: compared at the start, and ended with a reason. Whoever was told
-//! of it, or waits for it, hears so; whoever is gone gets nothing more.
+//! Rows that a changed configuration has left without an owner: found at the start, and ended with a reason. Whoever
+//! was told of it, or waits for it, hears so; whoever is gone gets nothing more.
 
 /// How each ends, and who hears of it.
 mod ends;
@@ -129,7 +129,8 @@ const CHANGED: &str = "it does something else, or wants other people, in the con
 const STEP_GONE: &str = "its rule has no such step any more";
 const NUMBER_GONE: &str = "the number over which it was asked is not in the configuration any more";
 
-/// What the next start would end, a sentence each; nothing is written. `None`: there is no database of this version to look at.
+/// The sentences about what the next start would end; nothing is written. `None`: there is no database of this version
+/// to look at.
 pub fn foreseen(config: &Config, now: Timestamp) -> anyhow::Result<Option<Vec<String>>> {
     let Some(store) = Store::open_to_read(&config.site.state_directory)? else { return Ok(None) };
     let live = Config { people: config.people.with(&store.guests()?), ..config.clone() };
@@ -143,7 +144,8 @@ fn numbers(store: &Store, config: &Config) -> Result<BTreeSet<ConnectionName>> {
     Ok(config.connections.iter().map(|known| known.name.clone()).chain(kept).collect())
 }
 
-/// What waits for a number that was deleted while the daemon runs, and what was asked over it. `config` is without it.
+/// Ends or moves what waits for a number that was deleted while the daemon runs, and what was asked over it. `config`
+/// is without it.
 pub fn end_of_number(
     store: &Store,
     config: &Config,
@@ -167,7 +169,7 @@ pub fn end_of_number(
     ends::end_all(store, config, find(store, config, now)?.into_iter().filter(is_of).collect(), now)
 }
 
-/// What goes on without an owner. `config` is with the guests.
+/// Finds what goes on without an owner. `config` is with the guests.
 pub fn find(store: &Store, config: &Config, now: Timestamp) -> Result<Vec<Orphan>> {
     let running = store.running(now)?;
     let (lanes, guests) = (running.lanes.clone(), running.guests.clone());
@@ -297,7 +299,7 @@ fn steps<'a>(config: &'a Config, name: &RuleName) -> impl Iterator<Item = &'a Ta
     life(config, name).into_iter().flat_map(|life| &life.escalate).map(|step| &step.target)
 }
 
-/// Why nothing ends this alert.
+/// The reason why nothing ends this alert.
 pub fn unwatched(one: &OpenAlert, config: &Config) -> Option<&'static str> {
     match &one.memory {
         Some(memory) => unreachable(life(config, &one.alert.rule), &one.alert, memory).or_else(|| {

@@ -24,12 +24,12 @@ const STEPS_MAX: usize = 64;
 /// Turns whose effects wait for the sender's task: one for each message under way, and those of the intake.
 const TURNS_MAX: usize = IN_FLIGHT_MAX * 4;
 
-/// What one turn led to.
+/// The outcome of one turn.
 #[derive(Debug, Default)]
 pub struct SendStep {
     /// To be done now that it is on disk. A `Commit` has been done: it is here to be told of.
     pub done: Vec<SchedulerEffect>,
-    /// What did not fit.
+    /// The effects that did not fit.
     pub rest: Vec<SchedulerEffect>,
 }
 

@@ -1,4 +1,4 @@
-//! What the owner should know of a number or of the gateway itself: kept, and from a warning on written to them.
+//! Notices to the owner about a number or the gateway itself: kept, and from a warning on written to them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +39,7 @@ pub fn write(
     store.tell_owner(&about_number(&site, about, notice.clone(), over), now)
 }
 
-/// What is wrong with the gateway itself: a loss, damage, what could not be taken. `field`: what it is about, a word.
+/// Reports a fault of the gateway itself: a loss, damage, what could not be taken. `field`: what it is about, a word.
 pub async fn report(context: &TaskContext, field: &'static str, findings: Vec<String>) {
     for text in findings {
         let notice = AccountNotice::of(field.to_owned(), Severity::Critical, text.clone());
@@ -57,7 +57,7 @@ pub async fn report(context: &TaskContext, field: &'static str, findings: Vec<St
     }
 }
 
-/// What must not be forgotten, for the log.
+/// Logs what must not be forgotten.
 pub fn remind(config: &Config) {
     if let Some(why) = &config.stands_in {
         tracing::error!(why, "the last good configuration is used instead of the file");

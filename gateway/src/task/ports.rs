@@ -1,4 +1,4 @@
-//! Who the loops speak to: the broker and Meta. A simulation has others.
+//! The ports of the loops: the broker and Meta. A simulation has others.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::whatsapp::client::{Client, Endpoint};
 use crate::whatsapp::hub;
 use crate::whatsapp::prepare::PreparedRequest;
 
-/// What goes down to the broker. Never waits.
+/// The outgoing side of the broker's connection. Never waits.
 pub trait BrokerPort: Send + Sync + 'static {
     /// Acknowledges one event, over the connection that it came by.
     type Ack: Send + 'static;
@@ -27,7 +27,7 @@ pub trait BrokerPort: Send + Sync + 'static {
     fn say_at_most_once(&self, topic: &str, payload: Bytes) -> bool;
 }
 
-/// What the sender asks of Meta.
+/// The calls of the sender to Meta.
 pub trait CloudApi: Clone + Send + Sync + 'static {
     fn post(&self, endpoint: Endpoint, request: PreparedRequest) -> impl Future<Output = ApiAnswer> + Send;
     /// The files of a message, as ids of Meta's.

@@ -1,4 +1,4 @@
-//! What keeps the daemon from accepting events or from sending: `/readyz`, `bellwire status`, the page and systemd read it.
+//! Obstacles to accepting events or to sending: `/readyz`, `bellwire status`, the page and systemd read it.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -67,7 +67,7 @@ impl Readiness {
         self.change(|now| now.client_id.came_again(reason, Instant::now()));
     }
 
-    /// What the broker does not let us read; it is connected all the same.
+    /// Takes the filters that the broker does not let us read; it is connected all the same.
     pub fn subscriptions_are(&self, refused: BTreeMap<String, String>) {
         self.change(|now| now.refused = refused);
     }
@@ -80,27 +80,27 @@ impl Readiness {
         self.change(|now| drop(now.paused.remove(connection)));
     }
 
-    /// What keeps us from the broker.
+    /// The obstacle between us and the broker.
     pub fn broker(&self) -> Option<String> {
         self.change(|now| now.broker.clone())
     }
 
-    /// Why what is published may not come to us.
+    /// The reason why what is published may not come to us.
     pub fn deliveries(&self) -> Option<String> {
         self.change(|now| now.deliveries.shown(Instant::now()))
     }
 
-    /// Who has our client id, too.
+    /// A sentence about another client with our client id.
     pub fn client_id(&self) -> Option<String> {
         self.change(|now| now.client_id.shown(Instant::now()))
     }
 
-    /// What of the broker's topics is not heard, a sentence each.
+    /// The topics that the broker does not let us read, a sentence each.
     pub fn refused(&self) -> Vec<String> {
         self.change(|now| now.refused_in_words().collect())
     }
 
-    /// Why nothing is sent over a connection.
+    /// The reason why nothing is sent over a connection.
     pub fn pause(&self, connection: &ConnectionName, at: Timestamp) -> Option<String> {
         self.change(|now| {
             let paused = now.paused.get(connection).filter(|(until, _)| *until > at);

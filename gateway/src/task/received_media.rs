@@ -1,4 +1,4 @@
-//! What people wrote is shown as read, and their files are fetched.
+//! Marks what people wrote as read, and fetches their files.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,11 +1,11 @@
-//! Which topics the gateway subscribes to.
+//! The topics that the gateway subscribes to.
 
 use crate::alert::route;
 use crate::command::action::Expected;
 use crate::config::{Config, HomeAssistant};
 use crate::device;
 
-/// What to subscribe to: the rules' topics and the devices', each once.
+/// The filters to subscribe to: the rules' topics and the devices', each once.
 #[must_use]
 pub fn all(config: &Config) -> Vec<String> {
     let mut filters = route::filters(&config.rules);
@@ -40,8 +40,8 @@ pub fn of_replies(config: &Config) -> Vec<String> {
     filters
 }
 
-/// Where devices answer. The command's id follows, so that a device that speaks MQTT 3.1.1, which has no correlation
-/// data, can answer too.
+/// The topic below which devices answer. The command's id follows, so that a device that speaks MQTT 3.1.1, which has
+/// no correlation data, can answer too.
 pub fn answer_prefix(config: &Config) -> String {
     format!("bellwire/{}/answer/", config.mqtt.client_id)
 }

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use crate::store::Stopped;
 
-/// Why the daemon ends by itself.
+/// The reason why the daemon ends by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum Fatal {
     /// Something that a person must change first.

@@ -1,4 +1,4 @@
-//! What systemd hears: ready, in one line how it goes, and that it goes on.
+//! Notifications to systemd: ready, a line of status, and the watchdog.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -14,7 +14,7 @@ use crate::time::Timestamp;
 /// counts.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What was told: about which number, in which words.
+/// The notices that were told, with the number that they are about.
 pub type SentNotices = Vec<(ConnectionName, String)>;
 
 pub fn tell(store: &Store, config: &Config, now: Timestamp) -> Result<SentNotices> {

@@ -34,7 +34,7 @@ pub fn tell(store: &Store, config: &Config, now: Timestamp) -> Result<bool> {
     Ok(!found.is_empty())
 }
 
-/// What the log says of events that cannot be judged: a line a minute for each rule, with how many there were since the
+/// The log lines about events that cannot be judged: a line a minute for each rule, with how many there were since the
 /// last. As many rules as the configuration has.
 #[derive(Debug, Default)]
 pub struct Lines {

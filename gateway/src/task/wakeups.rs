@@ -1,9 +1,9 @@
-//! Who wakes whom. What there is to do is on disk: a task that is woken looks there, and each looks by itself as well, every
-//! half a minute or so, so that a wake-up that was missed costs time and nothing else.
+//! Wake-ups between tasks. What there is to do is on disk: a task that is woken looks there, and each looks by itself
+//! as well, every half a minute or so, so that a wake-up that was missed costs time and nothing else.
 
 use tokio::sync::Notify;
 
-/// What a task sleeps for.
+/// The work that a task sleeps for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Work {
     /// Messages that may be due (`task::outbox_sender`).
@@ -28,7 +28,7 @@ pub enum Work {
 
 const KINDS: usize = Work::EscalationPosts as usize + 1;
 
-/// What is on disk now and was not before.
+/// The kind of row that was just written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Written {
     Message,

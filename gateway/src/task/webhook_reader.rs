@@ -1,4 +1,4 @@
-//! What follows from one webhook body, written in one transaction.
+//! Reads one webhook body, and writes what follows in one transaction.
 
 /// What Meta says of people and accounts.
 mod account_notice;
@@ -41,14 +41,14 @@ use crate::whatsapp::request;
 /// Attributes of an entity that somebody looks at; Home Assistant's recorder keeps no more than 16 KiB of all of them.
 const HOME_TEXT_MAX: usize = 1_024;
 
-/// What was in one body, and whom it wakes.
+/// The outcome of one body, and the tasks to wake.
 #[derive(Debug, Default)]
 pub struct BodyOutcome {
-    /// How many of which kind it held, for the metrics.
+    /// The number of each kind in it, for the metrics.
     pub kinds: BTreeMap<&'static str, u64>,
     pub statuses: usize,
     pub commands: usize,
-    /// What the alerts are told.
+    /// The number of commands for alerts.
     pub notes: usize,
     /// The outbox may have something to send.
     pub messages: bool,
@@ -106,7 +106,7 @@ pub fn read_next(
     Ok(Some(read))
 }
 
-/// Where one body is read.
+/// The state of reading one body.
 pub(crate) struct BodyReader<'a> {
     pub(crate) store: &'a Store,
     pub(crate) config: &'a Config,

@@ -1,4 +1,4 @@
-//! Who is told what, and what holds it back. Every way out of here leaves a record.
+//! Decides who is told of an alert, and what holds a message back. Every way out of here leaves a record.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

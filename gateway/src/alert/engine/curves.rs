@@ -1,4 +1,4 @@
-//! What alerts' numbers were, for whoever looks at a page and for the picture that an alert carries.
+//! The past numbers of alerts, for pages and for the picture that an alert carries.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;

@@ -1,5 +1,6 @@
-//! Whether an event was taken before. Each alert knows its own; what changed none is known for as long as a broker may
-//! still send it again: a "cold" that comes a second time after the "hot" that followed it would end the alarm.
+//! Recognises an event that was taken before. Each alert knows its own; what changed none is known for as long as a
+//! broker may still send it again: a "cold" that comes a second time after the "hot" that followed it would end the
+//! alarm.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -121,7 +122,7 @@ impl Engine {
         self.drop_surplus();
     }
 
-    /// What an alert knew that is not worth keeping any more, or what never had one.
+    /// Remembers an event of an alert that is not kept any more, or of none.
     pub(in crate::alert) fn pass(&mut self, ident: &AlertKey, recent: Recent) {
         self.passed.push(Recent { identity: mark(ident, recent.identity), ..recent });
     }
@@ -153,7 +154,7 @@ impl Engine {
 /// Without names: it is written with most batches.
 type Row = (u64, Timestamp, bool);
 
-/// What `keep_passed` wrote, or a version that kept no times.
+/// Reads what `keep_passed` wrote, or a version that kept no times.
 fn read_passed(state: &str, now: Timestamp) -> Vec<Recent> {
     let rows: Vec<Row> = serde_json::from_str(state).unwrap_or_else(|_| {
         let marks: Vec<u64> = serde_json::from_str(state).unwrap_or_default();

@@ -80,9 +80,9 @@ pub struct Engine {
     dirty: BTreeSet<StateKey>,
     effects: Vec<Effect>,
     clock: Option<Now>,
-    /// What Sparkplug's births say; in memory alone.
+    /// The births of Sparkplug; in memory alone.
     pub(super) births: BirthCertificates,
-    /// Who sends whole reports; in memory alone.
+    /// The topics that send whole reports; in memory alone.
     pub(super) whole: WholeReports,
     curves: Curves,
     /// Told, but not kept, because there is no room.
@@ -169,7 +169,7 @@ impl Engine {
         Some(names)
     }
 
-    /// What an event does to its alert.
+    /// Lets an event act on its alert.
     pub fn observe(&mut self, ident: &AlertKey, seen: &Observation, now: Timestamp) -> Transition {
         let Some(mut life) = self.life(&ident.rule) else { return Transition::Nothing };
         if !self.alerts.contains_key(ident) && !seen.fires && life.expect.is_none() {
@@ -194,7 +194,7 @@ impl Engine {
         self.record(ident, Why::Missed, what, now);
     }
 
-    /// What failed on an event that changed the alert all the same.
+    /// Records failures on an event that changed the alert all the same.
     pub fn flawed(&mut self, ident: &AlertKey, flaws: &[EvaluationFailure], now: Timestamp) {
         for flaw in flaws {
             self.record(ident, Why::Flaw, flaw.to_string(), now);
@@ -350,7 +350,7 @@ impl Engine {
         }
     }
 
-    /// What has to be done about all that happened since the last call.
+    /// The effects of everything since the last call.
     pub fn drain(&mut self) -> Vec<Effect> {
         let mut effects = std::mem::take(&mut self.effects);
         for slot in

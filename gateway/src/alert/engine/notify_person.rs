@@ -17,7 +17,7 @@ use crate::outbox::message::{Button, Content, Template};
 use crate::rule::definition::Rule;
 use crate::time::Timestamp;
 
-/// Why somebody is not told now.
+/// The reason why somebody is not told now.
 pub(in crate::alert) struct HeldBack {
     pub why: Why,
     pub until: Timestamp,
@@ -83,7 +83,7 @@ impl Engine {
         false
     }
 
-    /// What holds an alert back from this person now.
+    /// The reason that holds an alert back from this person now.
     pub(in crate::alert) fn held_back(
         &self,
         to: &ContactId,

@@ -1,4 +1,4 @@
-//! What people and receipts do to alerts.
+//! Commands of people, and receipts, applied to alerts.
 
 use serde::{Deserialize, Serialize};
 
@@ -57,10 +57,10 @@ pub enum AlertCommand {
     },
 }
 
-/// Who acts.
+/// The person who acts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Person {
-    /// How others call them.
+    /// The name that others read.
     pub name: String,
     /// `None`: an operator at the machine.
     #[serde(default)]
@@ -193,7 +193,7 @@ impl Engine {
         }
     }
 
-    /// What it held back is told now, and who snoozed is reminded.
+    /// Ends a silence: what it held back is told now, and whoever snoozed is reminded.
     pub(in crate::alert) fn end_silence(&mut self, id: u64, now: Timestamp) {
         let Some(silence) = self.silences.get(&id).filter(|silence| silence.until <= now).cloned() else {
             return;

@@ -1,4 +1,4 @@
-//! What an earlier process kept, and what a new one watches from the start.
+//! Restores what an earlier process kept, and begins to watch what has to be watched from the start.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -133,8 +133,8 @@ impl Engine {
     }
 }
 
-/// Why no event could ever end this alert: what it was called by another configuration, or by a version that did not
-/// count wildcards without a name.
+/// The reason why no event could ever end this alert: what it was called by another configuration, or by a version that
+/// did not count wildcards without a name.
 #[must_use]
 pub fn unreachable(
     life: Option<&LifecycleSettings>,

@@ -19,7 +19,7 @@ use crate::outbox::render;
 use crate::rule::definition::Rule;
 use crate::time::Timestamp;
 
-/// What a rule that keeps no states says of one event.
+/// One event as told by a rule that keeps no states.
 #[derive(Debug)]
 pub struct OneTime<'a> {
     pub rule: &'a Rule,
@@ -28,7 +28,7 @@ pub struct OneTime<'a> {
     pub event: &'a Event,
     pub said: Said,
     pub request: Option<&'a Request>,
-    /// What went wrong on the way.
+    /// A fault on the way.
     pub flaw: Option<String>,
     /// The store does not take it as an alert, and it must not stand in a summary either.
     pub is_repetition: bool,
@@ -101,8 +101,8 @@ impl Engine {
         self.effects.extend(messages);
     }
 
-    /// What an earlier request with the same tag told is over: what waits of it does not leave, its buttons do nothing, and where
-    /// nothing comes in its place whoever had it is told so.
+    /// Ends what an earlier request with the same tag told: what waits of it does not leave, its buttons do nothing,
+    /// and where nothing comes in its place whoever had it is told so.
     pub fn replace(&mut self, rule: &Rule, alert: &AlertKey, request: &Request, now: Timestamp) {
         let mut told = Vec::new();
         if request.ends() {

@@ -1,4 +1,4 @@
-//! What wakes the watch, and when: one time for each thing that it keeps.
+//! The timers of the engine: one time for each thing that it keeps.
 
 use std::collections::{BTreeMap, BTreeSet};
 

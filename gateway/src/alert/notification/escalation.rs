@@ -1,11 +1,11 @@
-//! What follows when nobody acts: one step after the other, never back.
+//! Escalation when nobody acts: one step after the other, never back.
 
 use crate::alert::lifecycle::Firing;
 use crate::alert::notification::reached::Reached;
 use crate::rule::lifecycle_settings::{LifecycleSettings, Step, Unless};
 use crate::time::Timestamp;
 
-/// What becomes of a step whose time has come.
+/// The outcome of a step whose time has come.
 #[derive(Debug)]
 pub enum StepOutcome<'a> {
     Take(&'a Step),

@@ -17,7 +17,7 @@ const LINES_MAX: usize = 500;
 /// Lines whose words are in the message; the rest is counted.
 const WORDED: usize = 20;
 
-/// What waits to be said together.
+/// Alerts that wait to be told together.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Group {
     pub label: String,
@@ -35,7 +35,7 @@ pub struct PendingGroup {
     pub over: Option<Resolution>,
 }
 
-/// What is said to those who had been told of an alert that is over.
+/// The end of an alert, as those are told who had heard of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Resolution {
@@ -58,12 +58,12 @@ impl Resolution {
         Self::Voiced(voiced)
     }
 
-    /// Who had been told.
+    /// The people who had been told.
     pub fn told(&self) -> impl Iterator<Item = &ContactId> {
         self.voiced().flat_map(|(_, told)| told)
     }
 
-    /// What this person reads, if told.
+    /// The text for this person, if told.
     #[must_use]
     pub fn to(&self, contact: &ContactId) -> Option<&str> {
         self.voiced().find(|(_, told)| told.contains(contact)).map(|(text, _)| text)

@@ -1,14 +1,14 @@
-//! How an alert is told: together with others, later, to somebody else, in which words.
+//! Notifications: an alert told together with others, later, or to somebody else, and its words.
 
 /// Several alerts in one message.
 pub mod grouping;
-/// What people do not want to hear for a while.
+/// Silences: alerts that people do not want to hear of for a while.
 pub mod silence;
-/// What quiet hours held back.
+/// The summary of what quiet hours held back.
 pub mod quiet_hours_summary;
-/// What follows when nobody acts.
+/// Escalation when nobody acts.
 pub mod escalation;
-/// What messages about an alert say.
+/// The texts of messages about an alert.
 pub mod text;
-/// How far the news came with each person.
+/// The last message that each person got.
 pub mod reached;

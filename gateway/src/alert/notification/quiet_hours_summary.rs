@@ -1,4 +1,4 @@
-//! What quiet hours held back for one person, until it is told in one message.
+//! The alerts that quiet hours held back for one person, until it is told in one message.
 
 use serde::{Deserialize, Serialize};
 

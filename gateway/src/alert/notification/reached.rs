@@ -1,11 +1,11 @@
-//! How far the news of an alert came with the people who were told.
+//! The last message about an alert that each person got.
 
 use serde::{Deserialize, Serialize};
 
 use crate::outbox::message_state::State;
 use crate::time::Timestamp;
 
-/// How far the last message about it came with one person.
+/// The last message about an alert to one person, and how far it came.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Notified {
     pub at: Timestamp,

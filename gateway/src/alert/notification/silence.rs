@@ -1,4 +1,4 @@
-//! What people do not want to hear for a while.
+//! Silences: alerts that people do not want to hear of for a while.
 
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +26,7 @@ pub struct Silence {
     pub by: String,
     #[serde(default)]
     pub comment: Option<String>,
-    /// What is so severe comes through all the same.
+    /// The severity from which alerts come through all the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub break_through: Option<i64>,
 }

@@ -1,5 +1,5 @@
-//! What messages about an alert say: short, for somebody who is tired and in a cold room, in the words and by the clock of
-//! the one who reads it. The sentences themselves stand in `contact::language`.
+//! The texts of messages about an alert: short, for somebody who is tired and in a cold room, in the words and by the
+//! clock of the one who reads it. The sentences themselves stand in `contact::language`.
 
 use std::time::Duration;
 

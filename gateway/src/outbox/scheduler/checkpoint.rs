@@ -47,8 +47,8 @@ impl Scheduler {
         self.seen.at = None;
     }
 
-    /// What waits, as far as it is known, and what was asked: for the simulation, which compares it with the store. `None`: all
-    /// of it will be asked again.
+    /// The lanes as far as they are known, and the request: for the simulation, which compares it with the store.
+    /// `None`: all of it will be asked again.
     pub fn seen(&self) -> Option<(LaneRequest, BTreeMap<Conversation, LaneContent>)> {
         let since = self.seen.at.filter(|_| self.uploads.is_full() == self.seen.uploads_full)?;
         let asked = LaneRequest {

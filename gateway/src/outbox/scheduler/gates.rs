@@ -1,4 +1,4 @@
-//! What may not leave now: connections and people that Meta's answers have closed, and the pace that Meta allows.
+//! Gates: connections and people that Meta's answers have closed, and the pace that Meta allows.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ impl Scheduler {
         vec![SchedulerEffect::Commit(MessageUpdate::SetBack { by }), SchedulerEffect::WakeAt(now)]
     }
 
-    /// What one failure tells of the number or the person, though its request was accepted.
+    /// Closes what one failure tells of the number or the person, though its request was accepted.
     pub(crate) fn on_refusal(
         &mut self,
         lane: &Conversation,
@@ -91,14 +91,15 @@ impl Scheduler {
         closed.told.then(|| SchedulerEffect::Resumed { connection: lane.connection.clone() })
     }
 
-    /// How long each number takes nothing.
+    /// The times at which the gates of numbers open.
     pub(crate) fn connection_gates(&self) -> impl Iterator<Item = Timestamp> {
         let rates =
             self.connection_meters.iter().map(|(name, meter)| self.rate(name).next_allowed(Some(*meter)));
         self.connections.values().map(|closed| closed.until).chain(rates)
     }
 
-    /// How many messages a number takes now. After a failure one request at a time asks whether it works again, not sixteen.
+    /// The number of messages that a connection takes now. After a failure one request at a time asks whether it works
+    /// again, not sixteen.
     pub(crate) fn takes(&self, connection: &ConnectionName, now: Timestamp) -> usize {
         let meter = self.connection_meters.get(connection).copied();
         let closed = self.connections.get(connection);

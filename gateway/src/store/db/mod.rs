@@ -6,13 +6,13 @@ pub(in crate::store) mod open;
 pub(in crate::store) mod lock;
 /// The thread that owns the connection and commits in groups.
 pub(in crate::store) mod thread;
-/// What memory puts back when a transaction does not hold.
+/// Rollback of memory when a transaction is rolled back.
 pub(in crate::store) mod undo;
 /// The first eight bytes of SHA-256 over a row's content.
 pub(in crate::store) mod checksum;
 /// Files beside the database.
 pub(in crate::store) mod state_file;
-/// How far the newest commit went, in a file of its own.
+/// The ids of the newest commit, in a file of their own.
 pub(in crate::store) mod commit_watermark;
 /// The reserve on disk that a full disk is cleaned with.
 pub(in crate::store) mod reserve;

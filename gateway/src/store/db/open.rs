@@ -64,7 +64,7 @@ pub struct Store {
     pub(in crate::store) seen_version: Cell<i64>,
     /// Restored, and what waited then was still held when this was opened (`store/copies.rs`).
     pub(in crate::store) is_unreleased: bool,
-    /// What opening met and the owner must know: sentences.
+    /// Findings of the opening for the owner: sentences.
     pub(in crate::store) findings: Vec<String>,
 }
 
@@ -229,7 +229,7 @@ impl Store {
         })
     }
 
-    /// What the owner must know of the opening.
+    /// Findings of the opening for the owner.
     #[must_use]
     pub fn findings(&self) -> &[String] {
         &self.findings
@@ -240,8 +240,8 @@ impl Store {
         &self.tag
     }
 
-    /// What makes the default MQTT client id this installation's own. `None`: the database is from a time when the site's
-    /// name alone made it, and what the broker keeps under that name shall still come.
+    /// The tag that makes the default MQTT client id this installation's own. `None`: the database is from a time when
+    /// the site's name alone made it, and what the broker keeps under that name shall still come.
     pub fn client_tag(&self) -> rusqlite::Result<Option<StoreTag>> {
         // After a restore the tag is another one, and what the broker keeps for this installation shall still come.
         let sql = "SELECT value FROM meta WHERE key IN ('client_tag', 'tag') AND NOT EXISTS \
@@ -252,7 +252,7 @@ impl Store {
             .map(|tag| tag.map(StoreTag::new))
     }
 
-    /// What seals buttons and names people.
+    /// The key that seals buttons and makes pseudonyms.
     #[must_use]
     pub fn seal(&self) -> &ButtonSigner {
         &self.seal

@@ -60,7 +60,7 @@ impl Store {
     }
 }
 
-/// What the daemon's user may still write, as `df` tells it: in MiB, rounded up. Waits as long as the file system does.
+/// The free space for the daemon's user, as `df` tells it: in MiB, rounded up. Waits as long as the file system does.
 #[must_use]
 pub fn free_megabytes(directory: &Path) -> Option<u64> {
     rustix::fs::statvfs(directory).ok().map(|of| megabytes(of.f_bavail, of.f_frsize))

@@ -31,7 +31,7 @@ pub struct StoreQueue {
     failing: watch::Sender<Option<Arc<str>>>,
 }
 
-/// What became of a group of jobs. Whoever asked knows already.
+/// The outcome of a group of jobs. Whoever asked knows already.
 #[derive(Debug)]
 pub enum GroupOutcome {
     /// But for those that the database refused, and why.
@@ -61,7 +61,7 @@ impl<T: Send, F: FnOnce(&Store) -> Result<T> + Send> Job for Pending<T, F> {
     }
 }
 
-/// What was asked for is not on disk.
+/// The reason why a write is not on disk.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// Nothing was written; the same may be asked again later.
@@ -128,7 +128,7 @@ impl Store {
 }
 
 impl StoreQueue {
-    /// How many wait.
+    /// The number of jobs that wait.
     #[must_use]
     pub fn len(&self) -> usize {
         self.inbox.len()

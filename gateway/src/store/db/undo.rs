@@ -1,5 +1,6 @@
-//! What memory puts back when a transaction does not hold: a full disk, another program that writes, a job that the database
-//! refuses. Rows are rolled back by SQLite; a machine that took its turn in the transaction is rolled back here.
+//! Rollback of memory when a transaction is rolled back: a full disk, another program that writes, a job that the
+//! database refuses. Rows are rolled back by SQLite; a machine that took its turn in the transaction is rolled back
+//! here.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -28,7 +29,7 @@ impl Store {
         self.undo_depth() > 0
     }
 
-    /// How much would be put back now: where a savepoint begins.
+    /// The number of entries that would be put back now: where a savepoint begins.
     pub(in crate::store) fn undo_depth(&self) -> usize {
         self.undo.0.borrow().len()
     }

@@ -1,4 +1,4 @@
-//! What alerts' numbers were, as the engine wrote it down.
+//! The past numbers of alerts, as the engine wrote them.
 
 use rusqlite::{OptionalExtension, Result, Row};
 

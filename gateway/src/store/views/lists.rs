@@ -13,7 +13,7 @@ use crate::words::word_enum;
 /// `tests/it/web/speed.rs`. The cursor goes on behind them.
 pub(in crate::store) const SCAN_MAX: i64 = 20_000;
 
-/// Which messages, alerts or commands to list.
+/// The selection of messages, alerts or commands to list.
 #[derive(Debug, Clone, Default)]
 pub struct Listing {
     pub contact: Option<String>,
@@ -39,7 +39,7 @@ word_enum! {
     }
 }
 
-/// Where a page ends: outgoing messages by number, what people wrote by time.
+/// The end of a page: outgoing messages by number, what people wrote by time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor {
     pub id: i64,

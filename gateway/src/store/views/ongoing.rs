@@ -1,4 +1,4 @@
-//! Who takes care of an alert, and what goes on.
+//! The alerts that go on, and who takes care of them.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ impl Store {
             .optional()
     }
 
-    /// What goes on now, then the newest alert of each kind and place that was told in the last day.
+    /// The alerts that go on now, then the newest of each kind and place that was told in the last day.
     pub fn going_on(&self, now: Timestamp) -> Result<Vec<OngoingLine>> {
         let read = |row: &Row| {
             Ok(OngoingLine {

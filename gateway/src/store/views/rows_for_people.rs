@@ -1,4 +1,4 @@
-//! What people look at: lists and one message's whole story. Reads only.
+//! Lists, and one message's whole story. Reads only.
 
 use rusqlite::{OptionalExtension, Result, Row, params};
 
@@ -7,10 +7,11 @@ use crate::outbox::message_state::State;
 use crate::store::Store;
 use crate::time::Timestamp;
 
-/// What waits, in the words of the index `message_waiting`: SQLite takes a partial index only where it is asked in its own.
+/// The condition of waiting messages, in the words of the index `message_waiting`: SQLite takes a partial index only
+/// where it is asked in its own.
 pub(in crate::store) const WAITING: &str =
     "(state = 'queued' OR state = 'sending' OR state = 'unknown' OR state = 'held')";
-/// What came to nothing, in those of `message_ended`.
+/// The condition of messages that came to nothing, in those of `message_ended`.
 pub(in crate::store) const ENDED: &str = "(state = 'failed' OR state = 'expired' OR state = 'cancelled')";
 
 /// An event as it came.
@@ -23,7 +24,7 @@ pub struct KeptEvent {
     pub is_whole: bool,
 }
 
-/// Which messages to list: newest first.
+/// The selection of messages to list, newest first.
 #[derive(Debug, Clone, Default)]
 pub struct MessageFilter {
     pub state: Option<State>,
@@ -175,7 +176,7 @@ impl Store {
         self.sql.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
     }
 
-    /// How many messages are in each state.
+    /// The number of messages in each state.
     pub fn counts(&self) -> Result<Vec<(String, i64)>> {
         self.sql
             .prepare_cached("SELECT state, count(*) FROM message GROUP BY state ORDER BY state")?
@@ -183,7 +184,7 @@ impl Store {
             .collect()
     }
 
-    /// What waits or came to nothing, counted by the indexes of both: not slower when much was sent.
+    /// Messages that wait or came to nothing, counted by the indexes of both: not slower when much was sent.
     pub fn counts_in_outbox(&self) -> Result<Vec<(String, i64)>> {
         self.sql
             .prepare_cached(&format!(

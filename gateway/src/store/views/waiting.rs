@@ -1,4 +1,4 @@
-//! What waits for people, and who wrote without being known, as the page and the API list it. Reads only.
+//! Requests and questions that wait for people, and strangers, as the page and the API list them. Reads only.
 
 use rusqlite::Result;
 use serde::Serialize;
@@ -11,7 +11,7 @@ use crate::store::views::lists::Listing;
 use crate::time::Timestamp;
 
 row! {
-    /// What was asked for and needs a Yes or a second person.
+    /// The requests that need a Yes or a second person.
     Request {
         id: i64 = "q.id",
         contact: String = "q.contact",
@@ -108,7 +108,7 @@ impl Store {
         Ok(Page::of(self.all(&sql, &[&before, &listing.state, &(listing.limit + 1)])?, listing.limit))
     }
 
-    /// How much waits for people.
+    /// The number of requests and questions that wait for people.
     pub fn count_open(&self) -> Result<i64> {
         self.number(
             "SELECT (SELECT count(*) FROM request WHERE state = 'open') + (SELECT count(*) FROM question WHERE state = 'open')",

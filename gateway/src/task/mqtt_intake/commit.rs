@@ -1,4 +1,4 @@
-//! What events led to, on disk: together, or one by one where the database refuses something.
+//! Commits what events led to: together, or one by one where the database refuses something.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! How what has no owner ends, and who hears of it.
+//! Ends of what has no owner, and the notices about them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -113,7 +113,7 @@ fn end_one(store: &Store, config: &Config, orphan: &Orphan, now: Timestamp) -> R
     }
 }
 
-/// Who was not reached hears nothing of the alert's end either.
+/// Keeps the alert's end from whoever was not reached.
 pub(super) fn end_untold(store: &Store, one: &WaitingAlert, now: Timestamp) -> Result<()> {
     store.withdraw(&[one.message], UNTOLD, now)?;
     let Some((key, mut memory)) =
@@ -129,7 +129,7 @@ pub(super) fn end_untold(store: &Store, one: &WaitingAlert, now: Timestamp) -> R
     store.watched(&[Effect::Keep(Snapshot { slot: StateKey::Alert(key), state })], &[]).map(drop)
 }
 
-/// What waits leaves over the number of its rule, or the first one.
+/// Moves what waits to the number of its rule, or the first one.
 pub(super) fn reroute(store: &Store, config: &Config, lane: &Conversation, now: Timestamp) -> Result<()> {
     let Some(first) = config.connections.first() else { return Ok(()) };
     let is_known = |name: &ConnectionName| config.connections.iter().any(|known| known.name == *name);

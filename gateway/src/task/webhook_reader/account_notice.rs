@@ -1,4 +1,4 @@
-//! What Meta says by itself: somebody has moved, an account or a template has changed. The owner hears of it.
+//! Notices of Meta: somebody has moved, an account or a template has changed. The owner hears of it.
 
 use super::BodyReader;
 use crate::config::Connection;

@@ -1,4 +1,4 @@
-//! Who wrote, and whether it is still them: rights follow a person, not whoever has the number today.
+//! The identity of a sender: rights follow a person, not whoever has the number today.
 
 use super::BodyReader;
 use crate::config::Connection;
