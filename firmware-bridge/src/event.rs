@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bytes_never_change() {
+    fn the_encoding_never_changes() {
         let mut buffer = [0; 128];
         let frame = event().encode(&mut buffer).expect("fits");
         let golden: &[u8] = b"\x01\x09freezer-2\x07\xac\x02\x04\x07celsius\x02\x00\x00\x48\xc1\x04door\x00\x01\x05count\x01\x05\x05state\x03\x04warm";

@@ -209,7 +209,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_checksum_is_the_common_one() {
+    fn the_checksum_is_crc32_iso_hdlc() {
         assert_eq!(crc32_of(&[b"1234", b"56789"]), 0xcbf4_3926); // the check value of CRC-32/ISO-HDLC
     }
 }

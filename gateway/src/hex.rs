@@ -24,7 +24,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_come_back_and_nothing_else_does() {
+    fn hex_round_trips_and_rejects_everything_else() {
         let every: Vec<u8> = (0..=255).collect();
         assert_eq!(unhex(&hex(&every)), Some(every));
         assert_eq!(unhex("AfFe"), Some(vec![0xaf, 0xfe]));

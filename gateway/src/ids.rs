@@ -176,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_callback_comes_back_only_to_the_store_that_sent_it() {
+    fn only_the_sending_store_reads_a_callback() {
         let ours = StoreTag::new("0badcafe");
         let data = ours.callback(MessageId(42));
         assert_eq!(data, "bellwire/0badcafe/42");
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_earlier_copy_wrote_after_its_backup_is_not_ours() {
+    fn identifiers_newer_than_the_backup_belong_to_the_other_copy() {
         let earlier = StoreTag::new("0badcafe");
         let up_to = NewestIds { message: 42, command: 7, ..NewestIds::default() };
         let restored = StoreTag {

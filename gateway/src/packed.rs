@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_broken_is_empty() {
+    fn broken_packed_text_is_empty() {
         assert_eq!(unpack(&[0xff, 0xff]), "");
         assert_eq!(unpack(&miniz_oxide::deflate::compress_to_vec(&[0xff], 1)), "", "no UTF-8");
     }

@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn image_and_add_on_say_who_starts_them_elsewhere_the_unit_tells() {
+    fn the_environment_and_the_unit_tell_what_started_it() {
         assert_eq!(StartedBy::of("compose", false), StartedBy::Compose);
         assert_eq!(StartedBy::of("add-on", true), StartedBy::AddOn);
         assert_eq!(StartedBy::of("", true), StartedBy::Unit);

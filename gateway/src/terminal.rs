@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_from_outside_is_an_order_to_a_terminal() {
+    fn terminal_control_sequences_are_neutralised() {
         for (text, shown) in [
             ("ბარი: -3 °C\n\t✓ 👍🏽", "ბარი: -3 °C\n\t✓ 👍🏽"),
             ("\u{1b}]0;x\u{7}\u{1b}[2J", "␛]0;x␇␛[2J"),

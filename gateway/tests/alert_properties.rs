@@ -292,7 +292,7 @@ fn restart(steps: &[(u64, Step)], index: usize) -> Result<(), TestCaseError> {
 
 /// An inhibition ends in a silence, so what it held back is not told; the gateway starts again before the silence is over.
 #[test]
-fn what_was_said_before_and_a_silence_held_back_is_not_owed_after_a_restart() {
+fn a_silenced_repetition_is_not_owed_after_a_restart() {
     let event = |topic, value| Step::Event { topic, id: 2, value };
     let silence = Step::Act { verb: "silence 20m", who: "nino", rule: "grouped", id: 2 };
     let steps = [
@@ -336,7 +336,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn who_is_not_told_has_a_reason_and_nothing_runs_backwards(steps in steps(true)) {
+    fn every_missing_message_has_a_reason_and_times_increase(steps in steps(true)) {
         let (config, judge) = &*SITE;
         let timed = timed(config, &steps);
         let replay = play(judge, &timed);
@@ -356,7 +356,7 @@ proptest! {
 
     /// Whatever happens, the next process knows all that this one does.
     #[test]
-    fn what_is_on_disk_is_what_is_in_memory_after_each_step(steps in every_topic()) {
+    fn memory_equals_disk_after_each_step(steps in every_topic()) {
         let (config, judge) = &*SITE;
         let (steps, identities): (Vec<_>, Vec<_>) =
             steps.into_iter().map(|(after, step, id)| ((after, step), id)).unzip();

@@ -137,7 +137,7 @@ fn words_for_people_are_composed_outside_the_tasks() {
 }
 
 #[test]
-fn files_stay_small_and_are_named_for_what_is_in_them() {
+fn files_stay_small_and_have_specific_names() {
     let vague =
         ["util", "utils", "helper", "helpers", "common", "misc", "manager", "service", "handler", "types"];
     let mut wrong = Vec::new();

@@ -200,7 +200,7 @@ fn every_command_line_of_bellwire_is_taken() {
 
 /// The README begins with `cargo run`. With several programs in the workspace cargo would ask which one, and build none.
 #[test]
-fn cargo_run_is_bellwire_and_every_package_that_is_named_exists() {
+fn cargo_run_starts_bellwire_and_named_packages_exist() {
     let metadata = std::process::Command::new(env!("CARGO"))
         .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
         .current_dir(root())
@@ -292,7 +292,7 @@ fn anchors(page: &str) -> Vec<String> {
 }
 
 #[test]
-fn every_page_is_in_the_summary_and_every_link_leads_somewhere() {
+fn every_page_is_in_the_summary_and_links_resolve() {
     let summary = text("docs/SUMMARY.md");
     let (mut wrong, mut seen) = (Vec::new(), 0);
     let beside = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "firmware-bridge/README.md"];

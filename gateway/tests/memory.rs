@@ -78,7 +78,7 @@ fn taken(rules: usize, people: usize) -> (usize, usize) {
 }
 
 #[test]
-fn a_thousand_rules_and_people_take_what_their_texts_take_and_little_more() {
+fn memory_of_rules_and_people_stays_within_limits() {
     let _engines = taken(1, 1); // what all share is made once
     let (few, many_rules, many_people) = (taken(10, 10), taken(1_010, 10), taken(10, 1_010));
     let rule = (many_rules.0 - few.0) / 1_000;

@@ -258,7 +258,7 @@ fn told(outcome: &Interpretation) -> String {
 }
 
 #[test]
-fn words_mean_what_they_are_under() {
+fn quoted_text_acts_on_the_quoted_message() {
     let site = Site::new();
     let defrost = "site/bar/freezer/set <- STOP (Stop defrost, 120 s)";
     let restart = "Restart? confirm true, approvals 2";
@@ -326,7 +326,7 @@ fn words_mean_what_they_are_under() {
 }
 
 #[test]
-fn help_names_what_the_person_may_do_and_counts_the_rest() {
+fn help_lists_permitted_commands_and_counts_the_rest() {
     let mut site = Site::new();
     let open = "• open front|back";
     let lines = |site: &Site, who: &str| {
@@ -392,7 +392,7 @@ fn a_tap_means_what_its_button_was_made_for() {
 }
 
 #[test]
-fn thumbs_pictures_and_places() {
+fn reactions_media_and_locations_are_interpreted() {
     let site = Site::new();
     let reaction = |quotes: &str, emoji: &str| {
         site.means("nino", quotes, InboundContent::Reaction { emoji: Some(emoji.into()) })
@@ -432,7 +432,7 @@ fn thumbs_pictures_and_places() {
 /// Two hours under way: it does not act, whether it was written, tapped or has to be confirmed, and the person hears why. What
 /// costs nobody anything is heard however late.
 #[test]
-fn what_comes_later_than_it_may_take_says_that_it_is_late() {
+fn a_late_reply_does_not_act_and_says_so() {
     let mut site = Site::new();
     let tap = |site: &Site| {
         let button = site.button(ButtonSubject::Alert(1), "defrost", NOW + Duration::from_secs(86_400));

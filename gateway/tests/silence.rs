@@ -128,7 +128,7 @@ fn moment(wall: Timestamp) -> Now {
 }
 
 #[test]
-fn a_silent_device_is_an_alert_that_ends_with_its_return() {
+fn a_silent_device_is_an_alert_until_it_returns() {
     let folder = tempfile::tempdir().expect("a folder");
     let begun = Timestamp(1_795_247_385_145);
     let mut gateway = Gateway::start(folder.path(), begun);

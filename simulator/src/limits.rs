@@ -144,7 +144,7 @@ mod tests {
     const START: Timestamp = Timestamp(1_790_000_000_000);
 
     #[test]
-    fn a_person_gets_45_at_once_and_then_one_in_6_seconds() {
+    fn the_pair_limit_allows_45_then_one_per_six_seconds() {
         let mut limits =
             Limits { rules: LimitRules { pair: true, ..LimitRules::default() }, ..Limits::default() };
         let taken = (0..60).take_while(|_| limits.count("1", "nino", START).is_ok()).count();
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_is_open_for_24_hours_after_the_last_word() {
+    fn a_window_is_open_for_24_hours_after_a_message() {
         let mut limits = Limits::default();
         limits.window.enforce = true;
         assert!(limits.admit("1", "nino", START).is_err());

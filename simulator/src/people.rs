@@ -176,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn phone_and_user_id_lead_to_the_same_person_until_the_number_changes() {
+    fn phone_and_user_id_identify_one_person() {
         let mut people = People::default();
         let nino = people.addressed(&Recipient::Phone("995555123456".into()));
         assert_eq!(people.addressed(&Recipient::User(nino.user_id.clone())), nino);

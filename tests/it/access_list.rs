@@ -141,7 +141,7 @@ fn bytes(hex: &str) -> Vec<u8> {
 }
 
 #[test]
-fn with_the_access_list_that_it_makes_the_gateway_works_whole() {
+fn the_generated_access_list_allows_everything_needed() {
     let (broker, site, _folder) = guarded();
     let (_simulator, _gateway) = (Simulator::start(&site), Gateway::start(&site));
     let port = broker.port;
@@ -253,7 +253,7 @@ fn with_the_access_list_no_device_speaks_for_another() {
 }
 
 #[test]
-fn after_another_client_id_the_next_access_list_lets_it_take_back_what_it_kept() {
+fn the_access_list_allows_clearing_the_former_client_ids_topics() {
     let (mut broker, site, folder) = guarded();
     let (_simulator, gateway) = (Simulator::start(&site), Gateway::start(&site));
     // The topics of the former name, as the broker keeps them.

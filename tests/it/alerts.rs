@@ -39,7 +39,7 @@ fn run(site: &Site, words: &[&str]) -> Output {
 }
 
 #[test]
-fn an_alert_survives_a_kill_and_is_told_once_acknowledged_and_over() {
+fn an_alert_survives_a_kill_without_repetition() {
     let broker = Broker::start();
     let site = Site::new(broker.port, RULES);
     let (_simulator, gateway) = (Simulator::start(&site), Gateway::start(&site));
@@ -98,7 +98,7 @@ fn when_nobody_acts_the_alert_escalates_to_the_siren() {
 }
 
 #[test]
-fn the_gateway_tells_of_its_own_ills_by_the_way_that_is_left() {
+fn own_faults_are_reported_over_the_remaining_channel() {
     let mut broker = Broker::start();
     let site = Site::new(
         broker.port,

@@ -82,7 +82,7 @@ fn a_failure_may_also_come_later_as_a_status() {
 }
 
 #[test]
-fn what_may_have_gone_out_is_unknown_first_and_says_so() {
+fn an_ambiguous_answer_leaves_the_message_unknown() {
     for (fault, words) in [
         (json!({ "status": 500, "count": 1 }), "HTTP 500"),
         (json!({ "html": true, "status": 502, "count": 1 }), "not the Cloud API's"),
@@ -100,7 +100,7 @@ fn what_may_have_gone_out_is_unknown_first_and_says_so() {
 }
 
 #[test]
-fn without_the_cloud_api_messages_wait_and_go_when_it_is_back() {
+fn messages_wait_while_the_cloud_api_is_away() {
     let broker = Broker::start();
     let site = Site::new(broker.port, crate::round_trip::FREEZER);
     let _gateway = Gateway::start(&site);

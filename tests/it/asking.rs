@@ -56,7 +56,7 @@ impl Till {
 }
 
 #[test]
-fn a_refund_is_approved_or_denied_and_the_till_hears_it_once() {
+fn a_refund_decision_reaches_the_till_once() {
     let till = Till::open("1m", "");
     till.asks("r-1");
     let asked = till.shop.wait_to(NINO, 1);
@@ -111,7 +111,7 @@ fn a_till_that_repeats_itself_asks_once() {
 }
 
 #[test]
-fn two_must_choose_the_same() {
+fn a_question_may_need_two_equal_answers() {
     let till = Till::open("1m", "answers = 2\n");
     till.asks("r-1");
     till.shop.wait_to(NINO, 1);
@@ -162,7 +162,7 @@ fn a_decision_waits_for_the_broker() {
 
 /// A till that may only ask has us publish with our own rights.
 #[test]
-fn an_answer_becomes_no_command_and_goes_nowhere_that_the_question_does_not_allow() {
+fn answers_go_only_to_permitted_response_topics() {
     let command = "[[command]]\nname = \"drawer\"\nwords = [\"open {till}\"]\ntopic = \"pos/{till}/drawer\"\npayload = \"OPEN\"\n";
     let till = Till::open("1m", command);
     let heard = Subscriber::start_with(till.shop.broker.port, "#", &["-V", "5", "-F", "%t %p"]);

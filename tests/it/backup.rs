@@ -157,7 +157,7 @@ fn a_move_under_load_loses_nothing_and_tells_nobody_twice() {
 }
 
 #[test]
-fn what_waited_at_a_backup_is_held_on_the_other_machine_and_released_there() {
+fn a_restored_machine_holds_waiting_messages_until_release() {
     let broker = Broker::start();
     let site = Site::new(broker.port, &rules());
     let simulator = Simulator::start(&site);
@@ -204,7 +204,7 @@ fn what_waited_at_a_backup_is_held_on_the_other_machine_and_released_there() {
 }
 
 #[test]
-fn the_older_copy_at_the_same_broker_stops_and_can_be_taken_back() {
+fn an_older_copy_stops_and_can_be_taken_back() {
     let broker = Broker::start();
     let site = Site::new(broker.port, &rules());
     let _simulator = Simulator::start(&site);
@@ -235,7 +235,7 @@ fn the_older_copy_at_the_same_broker_stops_and_can_be_taken_back() {
 }
 
 #[test]
-fn a_file_that_is_not_whole_or_a_place_that_is_taken_is_refused_before_anything_is_written() {
+fn damaged_backups_and_occupied_targets_are_refused_untouched() {
     let broker = Broker::start();
     let site = Site::new(broker.port, &rules());
     let _simulator = Simulator::start(&site);
@@ -304,7 +304,7 @@ fn a_file_that_is_not_whole_or_a_place_that_is_taken_is_refused_before_anything_
 
 /// A stick that is full is told before anything is written; here a folder that is none.
 #[test]
-fn a_backup_that_cannot_be_written_leaves_the_gateway_as_it_was() {
+fn a_failed_backup_leaves_the_gateway_running() {
     let broker = Broker::start();
     let site = Site::new(broker.port, &rules());
     let _simulator = Simulator::start(&site);
@@ -326,7 +326,7 @@ fn a_backup_that_cannot_be_written_leaves_the_gateway_as_it_was() {
 }
 
 #[test]
-fn what_is_held_since_a_restore_is_shown_and_sent_on_the_page() {
+fn messages_held_by_a_restore_are_released_on_the_page() {
     let broker = Broker::start();
     let site = Site::new(broker.port, &rules());
     let gateway = Gateway::start(&site);

@@ -225,7 +225,7 @@ fn a_wrong_command_line_ends_with_64_whatever_the_command() {
 }
 
 #[test]
-fn a_payload_a_topic_or_a_text_may_begin_with_a_minus() {
+fn command_line_values_may_begin_with_a_minus() {
     let site = Site::new(1883, LOOKED_AT);
     let config = site.config().to_string_lossy().into_owned();
     let tried = |words: &[&str]| {
@@ -256,7 +256,7 @@ fn a_payload_a_topic_or_a_text_may_begin_with_a_minus() {
 }
 
 #[test]
-fn a_replay_says_which_events_could_not_be_judged_and_why() {
+fn a_replay_explains_events_it_could_not_judge() {
     let site = Site::new(1883, RULES);
     let file = site.path().join("events.jsonl");
     let events = [
@@ -296,7 +296,7 @@ fn a_replay_says_which_events_could_not_be_judged_and_why() {
 
 /// Nothing was heard since the start: the words are the rule's all the same.
 #[test]
-fn a_device_that_was_never_heard_is_told_with_the_rules_words() {
+fn a_never_heard_device_uses_the_rules_message() {
     let broker = Broker::start();
     let rules = r#"
 [[contact]]

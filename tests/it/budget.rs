@@ -65,7 +65,7 @@ impl Shop {
 }
 
 #[test]
-fn a_months_budget_warns_at_four_fifths_and_then_lets_only_the_critical_through() {
+fn a_spent_budget_lets_only_critical_messages_through() {
     let rest = [rule("door", "warning"), rule("fire", "critical")].concat();
     let shop = Shop::open(&rules("budget = 5", &rest));
     for number in 1..=5 {
@@ -116,7 +116,7 @@ fn a_months_budget_warns_at_four_fifths_and_then_lets_only_the_critical_through(
 /// Of the thousand that Meta gives away: what is left stands on the page, in the status and in the API, and the owner hears once
 /// that none is. What the statuses say counts, not how many were sent.
 #[test]
-fn the_free_thousand_of_a_month_is_shown_and_its_end_is_told() {
+fn free_messages_are_shown_and_their_end_is_told() {
     let shop = Shop::open(&rules("", &rule("door", "warning")));
     let site = &shop.site;
     crate::web::choose_password(site);

@@ -33,7 +33,7 @@ fn kept(site: &Site) -> Vec<u8> {
 }
 
 #[test]
-fn an_alert_carries_a_picture_of_its_values_and_a_restart_keeps_them() {
+fn an_alert_carries_a_chart_that_survives_a_restart() {
     let broker = Broker::start();
     let site = Site::new(broker.port, &rules(""));
     let (_simulator, gateway) = (Simulator::start(&site), Gateway::start(&site));

@@ -43,7 +43,7 @@ fn an_event_is_acknowledged_after_its_row_is_committed() {
 }
 
 #[test]
-fn a_device_is_acknowledged_after_its_event_and_position_are_committed() {
+fn a_device_is_acknowledged_only_after_the_commit() {
     let (broker, folder) = (Broker::start(), tempfile::tempdir().expect("a folder"));
     let cable = Cable::new(folder.path());
     let site = crate::fleet::site(&broker, &cable.port);

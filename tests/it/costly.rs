@@ -89,7 +89,7 @@ fn texts(site: &Site) -> Vec<String> {
 }
 
 #[test]
-fn no_payload_takes_much_memory_or_holds_up_the_next_alert() {
+fn costly_payloads_take_little_memory_and_delay_no_alert() {
     let broker = Broker::start();
     let site = Site::new(broker.port, RULES);
     let _simulator = Simulator::start(&site);

@@ -114,7 +114,7 @@ fn where_events_come_no_test_message_is_sent() {
 /// Without the right to its topic the gateway does not know whether events come. It says so and how to help it; what comes
 /// is told all the same, and the connection stays.
 #[test]
-fn a_broker_without_rights_for_the_test_message_is_another_finding() {
+fn missing_rights_for_the_test_message_are_their_own_finding() {
     let play = |version: &'static str| {
         std::thread::spawn(move || {
             let folder = tempfile::tempdir().unwrap();
@@ -177,7 +177,7 @@ fn a_refused_test_message_is_told_with_the_brokers_reason() {
 
 /// AWS IoT Core ends the connection of who publishes what it may not: rules are worth more than the proof.
 #[test]
-fn a_broker_that_ends_the_connection_over_the_test_message_is_spared() {
+fn test_messages_pause_when_the_broker_disconnects_over_them() {
     let broker = Scripted::start();
     let site = site(broker.port, "5");
     let (_simulator, _gateway) = (Simulator::start(&site), Gateway::launch(&site));
@@ -230,7 +230,7 @@ fn another_client_with_our_id_is_named_at_once() {
 
 /// With 3.1.1 the broker has no word for it, and closes one connection after the other; so may an MQTT 5 broker.
 #[test]
-fn connections_that_are_closed_one_after_the_other_are_another_client() {
+fn repeatedly_closed_connections_mean_another_client() {
     for version in VERSIONS {
         let broker = Scripted::start();
         let site = site(broker.port, version);
@@ -293,7 +293,7 @@ fn a_session_that_somebody_emptied_hears_again() {
 /// The time that a test message takes is a number for monitors, and it costs the rules nothing: also where a rule listens to
 /// its topic, none of it is an event, whoever's it is.
 #[test]
-fn a_test_message_is_no_event_and_its_time_is_a_metric() {
+fn test_messages_are_no_events_but_a_metric() {
     for version in VERSIONS {
         let broker = Broker::start();
         let all = "[[contact]]\nid = \"nino\"\nphone = \"+995 555 12 34 56\"\n[[rule]]\nname = \"all\"\n\
@@ -320,7 +320,7 @@ fn a_test_message_is_no_event_and_its_time_is_a_metric() {
 /// Two gateways of one name, or of names without a Latin letter, are two clients of the broker; and one that starts again is
 /// itself, as is one whose database is from before.
 #[test]
-fn each_installation_has_a_client_id_of_its_own_and_keeps_it() {
+fn each_installation_keeps_its_own_client_id() {
     let broker = Broker::start();
     let id_of = |site: &Site| {
         drop(Gateway::start(site));

@@ -36,7 +36,7 @@ const STARTS: usize = 5;
 /// budget and fails nothing: it depends on what else the machine does, and emulated it is tens of times what it is otherwise.
 #[test]
 #[ignore = "measures the program in BELLWIRE_GATEWAY; tests/cross runs it"]
-fn its_figures() {
+fn size_memory_and_start_stay_within_their_budgets() {
     let broker = Broker::start();
     let site = Site::new(broker.port, crate::round_trip::FREEZER);
     let _simulator = Simulator::start(&site);
@@ -75,7 +75,7 @@ fn its_figures() {
 }
 
 #[test]
-fn a_thousand_rules_and_people_add_little_to_an_idle_process() {
+fn a_thousand_rules_and_people_take_little_memory() {
     let broker = Broker::start();
     let memory = |rules: &str| {
         let gateway = Gateway::start(&Site::new(broker.port, rules));

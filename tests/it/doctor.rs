@@ -102,7 +102,7 @@ fn a_healthy_site_has_no_complaint() {
 }
 
 #[test]
-fn ailments_of_the_token() {
+fn token_problems_are_found() {
     let surgery = Surgery::open();
     let _gateway = Gateway::start(&surgery.site);
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a time");
@@ -122,7 +122,7 @@ fn ailments_of_the_token() {
 }
 
 #[test]
-fn ailments_of_the_business_account_and_its_templates() {
+fn business_account_and_template_problems_are_found() {
     let surgery = Surgery::open();
     let _gateway = Gateway::start(&surgery.site);
     for (status, category, text, words) in [
@@ -149,7 +149,7 @@ fn ailments_of_the_business_account_and_its_templates() {
 }
 
 #[test]
-fn ailments_of_the_number_and_its_webhook() {
+fn number_and_webhook_problems_are_found() {
     let surgery = Surgery::open();
     let _gateway = Gateway::start(&surgery.site);
     let health = |state: &str, entities: Value| json!({ "can_send_message": state, "entities": entities });
@@ -198,7 +198,7 @@ fn ailments_of_the_number_and_its_webhook() {
 
 /// Messages that go to another app are an ailment, as far as webhooks tell, and no more once they come here again.
 #[test]
-fn an_ailment_of_the_routing_lasts_until_it_is_over() {
+fn a_routing_problem_is_reported_until_it_ends() {
     let surgery = Surgery::open();
     let gateway = Gateway::start(&surgery.site);
     let fact = |value: &str| {
@@ -213,7 +213,7 @@ fn an_ailment_of_the_routing_lasts_until_it_is_over() {
 }
 
 #[test]
-fn a_wrong_number_id_a_refused_question_and_a_site_without_meta() {
+fn doctor_explains_wrong_ids_refusals_and_an_unreachable_meta() {
     let surgery = Surgery::open();
     let _gateway = Gateway::start(&surgery.site);
     surgery.set("faults", &json!({ "on": "debug_token", "code": 80_007, "count": 1 }));
@@ -258,7 +258,7 @@ fn a_closed_window_is_found_with_the_message_that_waits() {
 }
 
 #[test]
-fn a_wrong_token_or_a_missing_file_is_the_only_complaint_about_meta() {
+fn a_bad_token_causes_a_single_complaint() {
     let surgery = Surgery::open();
     let token = surgery.site.path().join("access-token");
     std::fs::write(&token, "another").expect("written");

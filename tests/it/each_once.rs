@@ -74,7 +74,7 @@ fn outcomes(site: &Site, rule: &str) -> i64 {
 }
 
 #[test]
-fn rules_whose_topics_overlap_see_a_publish_once_at_a_real_broker() {
+fn overlapping_rules_see_a_publish_once_with_mosquitto() {
     for settings in ["", "allow_duplicate_messages true", "allow_duplicate_messages false"] {
         for version in VERSIONS {
             let broker = Broker::start_with(settings);
@@ -210,7 +210,7 @@ fn matches(filter: &str, topic: &str) -> bool {
 }
 
 #[test]
-fn each_publish_is_one_event_with_brokers_that_copy_merge_or_name_no_subscription() {
+fn each_publish_is_one_event_with_any_broker_behaviour() {
     // 0x29 0: subscription identifiers are not available (MQTT 5, 3.2.2.3.12).
     let cases: [(&str, Way, &[u8]); 6] = [
         ("5", Way::Copies, &[]),
@@ -241,7 +241,7 @@ fn each_publish_is_one_event_with_brokers_that_copy_merge_or_name_no_subscriptio
 
 /// What overlaps in part and begins with wildcards is left as it is: only identifiers tell the copies apart.
 #[test]
-fn a_broker_that_ignores_identifiers_loses_nothing_and_is_found_out() {
+fn a_broker_ignoring_subscription_identifiers_is_detected() {
     let rules = r#"
 [[contact]]
 id = "nino"
@@ -304,7 +304,7 @@ fn twenty_topics_are_subscribed_to_in_pieces_of_eight() {
 
 /// A rule that is taken out of the configuration takes its subscription with it, or the broker would send for it for ever.
 #[test]
-fn a_topic_that_no_rule_wants_any_more_is_unsubscribed_from() {
+fn an_unwanted_topic_is_unsubscribed() {
     for version in VERSIONS {
         let broker = Broker::start_with("allow_duplicate_messages true");
         let mqtt = format!("url = \"mqtt://127.0.0.1:{}\"\nversion = \"{version}\"", broker.port);
@@ -388,7 +388,7 @@ fn a_refused_topic_is_told_by_its_name() {
 
 /// A real broker whose access list refuses in so many words: mosquitto's dynamic security.
 #[test]
-fn a_topic_that_dynamic_security_refuses_is_told_by_its_name() {
+fn a_topic_refused_by_dynamic_security_is_named() {
     let may_read = ["bellwire/#", "open/#"]
         .map(|topic| json!({ "acltype": "subscribePattern", "topic": topic, "priority": 0, "allow": true }));
     let lists = json!({
@@ -504,7 +504,7 @@ fn doctor_names_the_topics_on_which_nothing_ever_came() {
 }
 
 #[test]
-fn doctor_asks_the_broker_about_each_topic_and_tells_its_limits() {
+fn doctor_checks_each_topic_and_the_brokers_limits() {
     let broker = Scripted::start();
     let site = Site::new(broker.port, OWNER);
     let doctor = gateway_command()

@@ -46,7 +46,7 @@ fn quoting(shop: &Shop, tap: &str) -> Value {
 }
 
 #[test]
-fn the_device_answers_and_the_person_sees_it_under_their_message() {
+fn a_devices_answer_is_shown_under_the_request() {
     let shop = Shop::open(DOORS, "never/used");
     let device = Subscriber::start_with(shop.broker.port, "site/+/set", &ALL);
     let (tap, parts) = asked(&shop, &device, "open front", 1);
@@ -103,7 +103,7 @@ fn a_state_that_holds_is_an_answer() {
 }
 
 #[test]
-fn a_command_waits_for_the_broker_until_its_time_is_over_and_not_longer() {
+fn a_command_waits_for_the_broker_until_it_expires() {
     let mut shop = Shop::open(&DOORS.replace("20s", "6s"), "site/+/set");
     // The broker keeps this device's session: else a command may be out before it listens again.
     let session = [&ALL[..], &["-c", "-i", "door", "-x", "3600"]].concat();

@@ -144,7 +144,7 @@ fn a_reload_leaves_a_serial_port_open() {
 
 /// The promise of the crate on real parts: kills of the gateway, cuts of the cable, a bad line, a device that starts anew.
 #[test]
-fn each_event_is_counted_once_and_in_order_whatever_is_cut_or_killed() {
+fn device_events_survive_cuts_and_kills_in_order() {
     let (broker, folder) = (Broker::start(), tempfile::tempdir().unwrap());
     let store = folder.path().join("device.json");
     let cable = Cable::new(folder.path());
@@ -235,7 +235,7 @@ fn events(site: &Site) -> Vec<(Position, i64)> {
 
 /// Each port has its own device, its own counters and its own end.
 #[test]
-fn ports_do_not_disturb_each_other_and_noise_is_counted_and_told() {
+fn serial_ports_are_independent_and_noise_is_reported() {
     let (broker, left, right) = (Broker::start(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (good, bad) = (Cable::new(left.path()), Cable::new(right.path()));
     let more = format!("[[serial]]\npath = \"{}\"\nbaud = 9600\n{DEVICES}", bad.port.display());
@@ -376,7 +376,7 @@ fn a_device_over_mqtt_is_welcomed_acknowledged_and_commanded() {
 
 /// Two boards with one firmware image: each event of both is an alert, once; nobody storms; people hear of it by the name.
 #[test]
-fn two_devices_with_one_name_lose_nothing_and_are_told_of_by_their_name() {
+fn two_devices_with_one_name_are_reported_without_loss() {
     let (broker, left, right) = (Broker::start(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (one, two) = (Cable::new(left.path()), Cable::new(right.path()));
     let more = format!("[[serial]]\npath = \"{}\"\n{DEVICES}", two.port.display());
@@ -422,7 +422,7 @@ fn two_devices_with_one_name_lose_nothing_and_are_told_of_by_their_name() {
 
 /// What anybody may say at the broker is not believed of a device on a wire, and strangers' names go when somebody says so.
 #[test]
-fn a_device_on_a_wire_is_not_taken_over_over_mqtt() {
+fn a_serial_device_is_not_taken_over_by_mqtt() {
     let (broker, folder) = (Broker::start(), tempfile::tempdir().unwrap());
     let cable = Cable::new(folder.path());
     let site = site(&broker, &cable.port);
@@ -457,7 +457,7 @@ fn a_device_on_a_wire_is_not_taken_over_over_mqtt() {
 
 /// The page's list of what is refused: nothing of it is answered or counted, and it moves no position.
 #[test]
-fn what_cannot_be_is_ignored_by_the_gateway_and_moves_nothing() {
+fn invalid_device_messages_are_ignored() {
     let broker = Broker::start();
     let site = Site::new(broker.port, DEVICES);
     let (_simulator, _gateway) = (Simulator::start(&site), Gateway::start(&site));
@@ -509,7 +509,7 @@ fn what_cannot_be_is_ignored_by_the_gateway_and_moves_nothing() {
 
 /// A device's program that mixes names up hears so where it publishes, and whoever looks for the fault finds it.
 #[test]
-fn a_message_under_another_name_than_its_topic_is_answered_and_found_by_doctor() {
+fn a_name_that_differs_from_its_topic_is_reported() {
     let broker = Broker::start();
     let site = Site::new(broker.port, DEVICES);
     let (_simulator, _gateway) = (Simulator::start(&site), Gateway::start(&site));

@@ -214,7 +214,7 @@ fn its_button_and_its_texts_are_messages() {
 }
 
 #[test]
-fn they_are_with_an_old_broker_too() {
+fn its_button_and_texts_work_with_mqtt_3_1_1() {
     its_button_and_its_texts("3.1.1");
 }
 
@@ -251,7 +251,7 @@ fn its_button_and_its_texts(version: &str) {
 }
 
 #[test]
-fn muted_only_what_is_critical_comes_through_and_the_rest_says_why() {
+fn muting_lets_only_critical_alerts_through() {
     let (shop, gateway) = Shop::open_with(&[(&own("mute/set"), "ON")], "5");
     wait_for(10, "the retained one", || shop.site.log().contains("publish it without retain").then_some(()));
     shop.state(|state| state["mute"] == "OFF");
@@ -326,7 +326,7 @@ fn starts(sent: &Value, words: &str) -> bool {
 }
 
 #[test]
-fn a_request_names_people_and_buttons_and_a_tap_comes_back_with_who_it_was() {
+fn a_requests_button_tap_returns_with_its_person() {
     let (shop, gateway) = Shop::open();
     let taps = Subscriber::start_with(shop.broker.port, &own("action"), &["-F", "%p"]);
     let lights = Subscriber::start_with(shop.broker.port, "site/light", &["-F", "%p"]);
@@ -363,7 +363,7 @@ fn a_request_names_people_and_buttons_and_a_tap_comes_back_with_who_it_was() {
 }
 
 #[test]
-fn every_word_around_a_request_is_in_the_language_that_it_names() {
+fn texts_around_a_request_use_its_language() {
     let (shop, _gateway) = Shop::open();
     let action = |n: usize| json!({ "action": format!("a{n}"), "title": format!("Zone {n}") });
     let actions: Vec<Value> = (0..4).map(action).collect();
@@ -406,7 +406,7 @@ fn every_word_around_a_request_is_in_the_language_that_it_names() {
 }
 
 #[test]
-fn a_tag_takes_the_place_of_what_was_told_before_and_a_tag_alone_ends_it() {
+fn a_tag_replaces_the_former_message_or_ends_it() {
     let (shop, _gateway) = Shop::open();
     let taps = Subscriber::start_with(shop.broker.port, &own("action"), &["-F", "%p"]);
     let leak =

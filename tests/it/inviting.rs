@@ -63,7 +63,7 @@ fn oven(shop: &Shop, celsius: &str, count: usize) -> bool {
 }
 
 #[test]
-fn whoever_is_invited_and_says_yes_is_on_the_list_until_taken_off() {
+fn an_accepted_invitation_lasts_until_removal() {
     let mut shop = Shop::open(RULES, "site/+/set");
     assert_eq!(shop.writes(OWNER, "invite +49 151 12345678 Maka Kobalia as owner, Kitchen"), "invite");
     told(&shop, OWNER, "Maka Kobalia is asked");
@@ -127,7 +127,7 @@ fn whoever_is_invited_and_says_yes_is_on_the_list_until_taken_off() {
 }
 
 #[test]
-fn an_invitation_gives_nothing_that_its_owner_has_not_and_does_not_last() {
+fn an_invitation_grants_only_the_inviters_rights_and_expires() {
     let shop = Shop::open(RULES, "site/+/set");
     let invite = |more: &str| shop.writes(OWNER, &format!("invite {MAKA} Maka{more}"));
     assert_eq!(shop.writes(LEVAN, &format!("invite {MAKA} Maka")), "refused", "only an owner");

@@ -123,7 +123,7 @@ fn time(text: &str) -> (&str, &str) {
 }
 
 #[test]
-fn two_people_get_one_alert_in_two_languages_and_by_two_clocks() {
+fn an_alert_uses_each_persons_language_and_zone() {
     let (shop, gateway) = Shop::open();
     publish(shop.broker.port, "site/bar/freezer/2/temperature", b"-9.5");
     let (nino, heike) = (shop.read_by(NINO, 1), shop.read_by(HEIKE, 1));
@@ -211,7 +211,7 @@ fn buttons_and_questions_are_in_the_readers_language_too() {
 }
 
 #[test]
-fn rest_is_had_with_the_words_of_ones_own_language() {
+fn silences_are_understood_in_a_persons_language() {
     let (shop, gateway) = Shop::open();
     publish(shop.broker.port, "site/bar/freezer/2/temperature", b"-9.5");
     shop.read_by(HEIKE, 1);

@@ -74,7 +74,7 @@ fn a_mistake_in_the_file_leaves_the_last_good_one() {
 
 /// RestartPreventExitStatus of the unit has 64 and 78.
 #[test]
-fn what_does_not_go_away_by_itself_is_not_tried_again() {
+fn permanent_start_errors_prevent_a_restart() {
     let broker = Broker::start();
     let site = Site::new(broker.port, RULES);
     let gateway = Gateway::start(&site);

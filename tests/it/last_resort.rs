@@ -83,7 +83,7 @@ escalate = [{{ after = "1s", unless = "delivered", url = "http://127.0.0.1:{port
 }
 
 #[test]
-fn while_whatsapp_is_away_a_repetition_takes_the_place_of_what_waits() {
+fn a_repetition_replaces_the_waiting_message() {
     let broker = Broker::start();
     let site = Site::new(
         broker.port,

@@ -108,7 +108,7 @@ fn self_signed(folder: &Path, name: &str, more: &[&str]) -> String {
 }
 
 #[test]
-fn a_certificate_that_is_not_taken_is_told_with_the_next_step() {
+fn a_rejected_certificate_is_explained_with_a_next_step() {
     let folder = tempfile::tempdir().unwrap();
     let (at, path) = (folder.path().display(), folder.path());
     let here = ["-addext", "subjectAltName=IP:127.0.0.1"];

@@ -26,7 +26,7 @@ payload = "OPEN"
 "#;
 
 #[test]
-fn a_location_a_form_and_a_picture_go_to_their_topics() {
+fn locations_forms_and_pictures_go_to_their_topics() {
     let shop = Shop::open(RULES, "site/#");
     let positions = Subscriber::start(shop.broker.port, "fleet/#");
     let here = json!({ "latitude": 41.7151, "longitude": 44.8271, "name": "Bakery\u{1b}@" });

@@ -46,7 +46,7 @@ fn change(site: &Site, changes: &[(&str, &str)]) {
 }
 
 #[test]
-fn a_rule_renamed_while_its_alert_fires_ends_it_and_check_says_so_before() {
+fn a_renamed_rule_ends_its_alert_as_check_predicts() {
     let broker = Broker::start();
     let site = Site::new(broker.port, RULES);
     let (_simulator, gateway) = (Simulator::start(&site), Gateway::start(&site));
@@ -118,7 +118,7 @@ fn who_was_removed_gets_nothing_that_waited() {
 
 /// Each decision with what the daemon made of it, and what nobody took.
 #[test]
-fn a_decision_about_an_alert_tells_who_really_hears_of_it() {
+fn alert_commands_report_who_is_actually_told() {
     let broker = Broker::start();
     let site = Site::new(broker.port, RULES);
     let (_simulator, gateway) = (Simulator::start(&site), Gateway::start(&site));
@@ -147,7 +147,7 @@ fn a_decision_about_an_alert_tells_who_really_hears_of_it() {
 }
 
 #[test]
-fn a_message_to_who_was_removed_is_not_sent_again_and_retry_says_so() {
+fn a_message_to_a_removed_contact_is_never_retried() {
     let broker = Broker::start();
     let site = Site::new(broker.port, RULES);
     let gateway = Gateway::start(&site); // without the Cloud API: everything waits

@@ -127,7 +127,7 @@ fn a_brazilian_without_the_ninth_digit_commands_and_stops() {
 }
 
 #[test]
-fn a_number_that_changed_hands_opens_no_door_until_an_operator_accepts_it() {
+fn a_number_with_a_new_owner_needs_acceptance() {
     let house = House::open();
     let system = json!({ "body": "x", "wa_id": "15550100999", "type": "user_changed_number" });
     let moved = json!({ "from": NINO, "id": "wamid.SYS1", "timestamp": seconds_ago(100), "type": "system", "system": system });
@@ -144,7 +144,7 @@ fn a_number_that_changed_hands_opens_no_door_until_an_operator_accepts_it() {
 }
 
 #[test]
-fn what_comes_late_says_that_it_is_late_and_undoes_nothing_newer() {
+fn late_messages_say_so_and_undo_nothing_newer() {
     let house = House::open();
     house.hears(&text(NINO, "wamid.L1", 7_200, "open front"), "secret");
     house.told(
@@ -169,7 +169,7 @@ fn a_shared_number_reaches_the_owner() {
 
 /// The second app's secret is the owner's own, too; and yet it says nothing about the first one's number.
 #[test]
-fn the_secret_of_one_app_opens_no_door_through_the_number_of_another() {
+fn one_apps_secret_does_not_sign_for_another_number() {
     let mut house = House::open();
     let note = house.hears(&text(NINO, "wamid.F1", 0, "open front"), "of the second app");
     assert!(note.contains("signed with the app secret of second"), "{note}");

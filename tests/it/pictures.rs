@@ -16,7 +16,7 @@ fn rules(attach: &str, topic: &str) -> String {
 }
 
 #[test]
-fn a_jpeg_in_the_payload_becomes_a_picture_and_is_uploaded_once() {
+fn a_jpeg_payload_is_sent_and_uploaded_once() {
     let broker = Broker::start();
     let site =
         Site::new(broker.port, &rules("{ kind = \"image\", from = \"payload\" }", "camera/{place}/snapshot"));
@@ -40,7 +40,7 @@ fn a_jpeg_in_the_payload_becomes_a_picture_and_is_uploaded_once() {
 }
 
 #[test]
-fn a_camera_on_the_network_is_asked_when_the_message_leaves() {
+fn a_camera_is_fetched_when_the_message_leaves() {
     let camera = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = camera.local_addr().unwrap().port();
     let asked = std::thread::spawn(move || {
@@ -79,7 +79,7 @@ fn a_camera_on_the_network_is_asked_when_the_message_leaves() {
 
 /// The camera takes the connection and says nothing: its own message waits for the deadline of 10 s, and no other does.
 #[test]
-fn a_slow_camera_does_not_hold_up_the_next_alert_to_the_same_person() {
+fn a_slow_camera_delays_no_other_alert() {
     let camera = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://127.0.0.1:{}/snap.jpg", camera.local_addr().unwrap().port());
     let broker = Broker::start();
@@ -161,7 +161,7 @@ fn a_large_document_passes_through_in_pieces() {
 }
 
 #[test]
-fn a_file_of_this_machine_goes_out_and_no_event_names_another() {
+fn local_files_are_sent_only_from_their_folder() {
     let broker = Broker::start();
     let motion = tempfile::tempdir().unwrap();
     std::fs::write(motion.path().join("cam-2.jpg"), JPEG).unwrap();

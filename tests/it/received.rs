@@ -107,7 +107,7 @@ fn bytes_that_are_not_what_was_announced_are_not_kept() {
 }
 
 #[test]
-fn too_large_too_much_and_strangers() {
+fn oversized_excess_and_strangers_files_are_not_kept() {
     let shop = Shop::open("[files]\nmax_bytes = 1024\nkeep_bytes = 2048\ndelete_at_meta = true\n");
     let base64 = |bytes: usize| "QUFB".repeat(bytes / 3);
     shop.write(&json!({ "document": base64(3_000), "filename": "long.pdf", "mime_type": "application/pdf" }));
@@ -148,7 +148,7 @@ fn a_file_that_meta_cannot_give_now_is_fetched_later() {
 }
 
 #[test]
-fn what_was_taken_is_shown_as_read_and_typing_where_an_answer_follows() {
+fn processed_messages_are_marked_read_and_typing() {
     let shop = Shop::open("");
     publish(shop.broker.port, "site/bar/freezer/2/temperature", br#"{"celsius": -12.5}"#);
     assert_eq!(shop.site.wait_sent(1).len(), 1);

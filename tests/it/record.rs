@@ -50,7 +50,7 @@ fn replayed(site: &Site, file: &std::path::Path) -> String {
 }
 
 #[test]
-fn what_is_recorded_beside_the_daemon_is_what_a_replay_plays() {
+fn a_replay_plays_exactly_what_was_recorded() {
     let broker = Broker::start();
     let site = Site::new(broker.port, RULES);
     let (_simulator, gateway) = (Simulator::start(&site), Gateway::start(&site));

@@ -63,7 +63,7 @@ fn has(site: &Site, what: &str) -> bool {
 }
 
 #[test]
-fn an_event_that_is_refused_is_closed_and_those_after_it_count() {
+fn a_refused_event_is_closed_and_later_ones_count() {
     let (broker, site, _simulator) =
         start(&[("alert", "NEW.rule = 'bad'"), ("question", "NEW.name = 'refund'")]);
     let gateway = Gateway::start(&site);
@@ -93,7 +93,7 @@ fn an_event_that_is_refused_is_closed_and_those_after_it_count() {
 }
 
 #[test]
-fn a_webhook_body_that_is_refused_is_closed_and_those_after_it_are_read() {
+fn a_refused_webhook_is_closed_and_later_ones_read() {
     let (broker, site, _simulator) = start(&[("reply", "NEW.text = 'refuse me'")]);
     let done = Subscriber::start(broker.port, "site/set");
     let gateway = Gateway::start(&site);
@@ -114,7 +114,7 @@ fn a_webhook_body_that_is_refused_is_closed_and_those_after_it_are_read() {
 }
 
 #[test]
-fn what_cannot_be_left_out_ends_the_process_with_the_reason() {
+fn an_unskippable_database_error_ends_the_process() {
     let (_broker, site, _simulator) = start(&[]);
     let database = rusqlite::Connection::open(site.path().join("state/bellwire.db")).expect("opened");
     // The intake's memory cannot be read: no event could be judged.

@@ -45,7 +45,7 @@ fn deliver(shop: &Shop, body: &[u8]) {
 }
 
 #[test]
-fn five_deliveries_out_of_order_and_over_a_crash_are_one_command() {
+fn repeated_deliveries_across_a_crash_act_once() {
     let mut shop = Shop::open(DOORS, "site/+/set");
     let device = Subscriber::start_with(shop.broker.port, "site/+/set", &["-V", "5", "-F", "%t %D"]);
     // Written in this order; the first is older than its command may be when it comes at last.

@@ -166,7 +166,7 @@ pub fn text(message: &Value) -> &str {
 }
 
 #[test]
-fn words_open_the_door_in_every_language_and_only_as_a_whole() {
+fn text_commands_match_whole_phrases_in_every_language() {
     let shop = Shop::open(RULES, "site/+/set");
     for words in ["Open FRONT", "ÖFFNE front", "გააღე front", "افتـــح front", "ARKA KAPI AÇ"]
     {
@@ -250,7 +250,7 @@ fn what_is_dangerous_is_asked_back_and_needs_two() {
 }
 
 #[test]
-fn where_nobody_else_may_agree_the_asker_hears_it_at_once() {
+fn the_asker_is_told_when_nobody_may_agree() {
     let shop = Shop::open(&RULES.replace("bar/safe", "hall/safe"), "site/+/safe/set");
     assert_eq!(shop.writes(NINO, "open the safe"), "confirm");
     assert!(text(&shop.wait_to(NINO, 1)).contains("nobody else may agree"), "giorgi is bound to the bar");
@@ -258,7 +258,7 @@ fn where_nobody_else_may_agree_the_asker_hears_it_at_once() {
 }
 
 #[test]
-fn what_must_not_act_does_not() {
+fn foreign_altered_and_old_buttons_do_not_act() {
     let mut shop = Shop::open(RULES, "site/#");
     shop.alert();
     let (mine, levans) = (shop.wait_to(NINO, 1), shop.wait_to(LEVAN, 1));

@@ -26,7 +26,7 @@ fn an_event_becomes_one_message_and_a_tap_one_command() {
 }
 
 #[test]
-fn an_old_broker_works_too() {
+fn the_round_trip_works_with_mqtt_3_1_1() {
     round_trip("version = \"3.1.1\"");
 }
 

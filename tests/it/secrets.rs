@@ -66,7 +66,7 @@ fn no_secret_in_process(id: u32) {
 }
 
 #[test]
-fn nothing_that_the_daemon_and_the_commands_say_has_a_secret() {
+fn no_output_contains_a_secret() {
     let planted = Planted::new();
     let site = &planted.site;
     // Everything that can be logged, by every library: a token in an address or a header would be seen.
@@ -217,7 +217,7 @@ escalate = [{ after = "1s", unless = "acknowledged", url = "http://127.0.0.1:9/h
 "#;
 
 #[test]
-fn addresses_are_shown_by_their_hosts_in_log_api_page_and_commands() {
+fn url_secrets_are_never_shown_anywhere() {
     use crate::web::{get, log_in, start, token};
     let (broker, site, _gateway) = start(WITH_ADDRESSES);
     let _simulator = Simulator::start(&site);

@@ -109,7 +109,7 @@ fn read(path: &Path) -> String {
 }
 
 #[test]
-fn a_fleet_is_set_up_by_arguments_and_the_first_alert_arrives() {
+fn setup_by_arguments_leads_to_a_first_alert() {
     let fixture = Fixture::new();
     let output = fixture.by_arguments(&["--template"]);
     assert!(output.status.success(), "{}", text(&output));
@@ -175,7 +175,7 @@ fn a_person_is_asked_corrected_and_may_go_on_later() {
 }
 
 #[test]
-fn the_packages_example_is_kept_beside_and_secrets_are_not_told() {
+fn setup_keeps_the_packaged_example_and_hides_secrets() {
     let fixture = Fixture::new();
     let example = format!("{}/../config/bellwire.toml", env!("CARGO_MANIFEST_DIR"));
     std::fs::copy(example, fixture.site.config()).expect("copied");
@@ -247,7 +247,7 @@ fn numbers(seed: u64) -> impl FnMut(usize) -> usize {
 /// Wrong answers in every place, and an end in any: it ends with a configuration that passes `check`, or with all that was said
 /// known the next time.
 #[test]
-fn whatever_is_answered_it_ends_with_a_good_configuration_or_knows_what_was_said() {
+fn setup_survives_wrong_answers_and_interruption() {
     for seed in 0..10 {
         let fixture = Fixture::new();
         let mut next = numbers(seed);
@@ -289,7 +289,7 @@ fn whatever_is_answered_it_ends_with_a_good_configuration_or_knows_what_was_said
 }
 
 #[test]
-fn the_next_step_is_that_of_the_image_or_add_on() {
+fn the_next_step_fits_the_image_or_add_on() {
     let fixture = Fixture::new();
     let output = fixture.by_arguments(&[]);
     assert!(output.status.success(), "{}", text(&output));
@@ -306,7 +306,7 @@ fn the_next_step_is_that_of_the_image_or_add_on() {
 }
 
 #[test]
-fn a_wrong_answer_names_its_question_and_no_line_of_a_file() {
+fn a_wrong_answer_names_its_question() {
     let fixture = Fixture::new();
     for (wrong, says) in [
         (["--phone-number-id", "+995 555 12 34 56"], "Phone number ID: an ID has digits alone"),
@@ -325,7 +325,7 @@ fn a_wrong_answer_names_its_question_and_no_line_of_a_file() {
 }
 
 #[test]
-fn without_a_network_what_was_said_is_kept_and_checked_the_next_time() {
+fn setup_without_network_keeps_answers_for_later_checks() {
     let broker = Broker::start();
     let site = Site::new(broker.port, crate::round_trip::FREEZER);
     std::fs::remove_file(site.config()).expect("removed");
@@ -372,7 +372,7 @@ fn without_a_network_what_was_said_is_kept_and_checked_the_next_time() {
 }
 
 #[test]
-fn a_configuration_of_ones_own_with_a_mistake_is_left_alone() {
+fn setup_leaves_a_faulty_configuration_untouched() {
     let fixture = Fixture::new();
     std::fs::write(fixture.site.config(), "[site\nname = \"mine\"\n").expect("written");
     let output = fixture.set_up(&[], "\n");

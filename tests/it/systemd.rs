@@ -40,7 +40,7 @@ impl Manager {
 }
 
 #[test]
-fn it_says_ready_how_it_goes_and_that_it_stops() {
+fn systemd_is_told_of_readiness_status_and_stop() {
     let broker = Broker::start();
     let site = Site::new(broker.port, crate::round_trip::FREEZER);
     let mut manager = Manager::new(&site);
@@ -57,7 +57,7 @@ fn it_says_ready_how_it_goes_and_that_it_stops() {
 }
 
 #[test]
-fn the_watchdog_starves_while_the_store_cannot_commit() {
+fn the_watchdog_is_not_fed_without_commits() {
     let broker = Broker::start();
     let site = Site::new(broker.port, crate::round_trip::FREEZER);
     let mut manager = Manager::new(&site);

@@ -35,7 +35,7 @@ fn texts_to(site: &Site, number: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_owner_hears_once_the_log_is_short_and_page_and_doctor_have_it() {
+fn unjudged_events_are_reported_once_in_each_place() {
     let broker = Broker::start();
     let site = Site::new(broker.port, RULES);
     let config = std::fs::read_to_string(site.config()).expect("read");

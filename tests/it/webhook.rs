@@ -112,7 +112,7 @@ fn dawdle(port: u16, beginning: &str, stop: &Arc<AtomicBool>) -> std::thread::Jo
 }
 
 #[test]
-fn three_hundred_dawdlers_hold_up_neither_a_genuine_post_nor_the_page() {
+fn slow_clients_delay_neither_webhooks_nor_pages() {
     const BEGINNINGS: [&str; 4] = [
         "POST /webhook/whatsapp HTTP/1.1\r\nHost: x\r\nX-",
         "POST /webhook/whatsapp HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{",
@@ -171,7 +171,7 @@ fn large_bodies_that_dawdle_hold_up_no_large_genuine_post() {
 }
 
 #[test]
-fn large_bodies_of_one_client_leave_room_for_those_of_others() {
+fn one_clients_large_bodies_leave_room_for_others() {
     let (_broker, site, gateway) = crate::web::start(crate::round_trip::FREEZER);
     let head = "POST /webhook/whatsapp HTTP/1.1\r\nHost: x\r\nContent-Length: 4000000\r\nX-Hub-Signature-256: \
                 sha256=00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\r\n\r\n";

@@ -97,7 +97,7 @@ impl Shop {
 }
 
 #[test]
-fn outside_the_window_the_template_goes_out_and_its_button_acts() {
+fn a_template_and_its_button_work_outside_the_window() {
     let shop = Shop::open(&rules());
     let device = Subscriber::start(shop.broker.port, "site/+/freezer/+/set");
     publish(shop.broker.port, TOPIC, WARM);
@@ -118,7 +118,7 @@ fn outside_the_window_the_template_goes_out_and_its_button_acts() {
 }
 
 #[test]
-fn a_window_that_meta_says_is_closed_leads_to_the_template_once() {
+fn a_closed_window_error_leads_to_one_template() {
     for form in ["direct", "later"] {
         let shop = Shop::open(&rules());
         shop.control("window", &json!({ "form": form }));
@@ -139,7 +139,7 @@ fn a_window_that_meta_says_is_closed_leads_to_the_template_once() {
 }
 
 #[test]
-fn a_paused_template_falls_to_the_next_and_then_the_message_waits() {
+fn paused_templates_fall_back_and_then_the_message_waits() {
     let owner = rules().replace("business", "messages_per_second = 40\nbusiness");
     let shop = Shop::open(&owner);
     let status = |name: &str, status: &str| {
@@ -192,7 +192,7 @@ fn without_a_template_the_message_waits_for_the_person() {
 
 /// Not a flood at any moment, and yet more than anybody reads one by one.
 #[test]
-fn a_steady_trickle_to_one_person_becomes_digests_after_ten_messages() {
+fn a_steady_trickle_becomes_digests_after_ten_messages() {
     const EVENTS: i64 = 60;
     let shop = Shop::open(crate::round_trip::FREEZER);
     shop.write("hello");
@@ -209,7 +209,7 @@ fn a_steady_trickle_to_one_person_becomes_digests_after_ten_messages() {
 }
 
 #[test]
-fn a_flood_to_one_person_is_a_handful_of_messages_and_nothing_is_dropped() {
+fn a_flood_becomes_few_messages_without_loss() {
     const EVENTS: usize = 10_000;
     let shop = Shop::open(crate::round_trip::FREEZER);
     shop.control("limits", &json!({ "pair": true }));
@@ -239,7 +239,7 @@ fn count_of(text: &str) -> usize {
 }
 
 #[test]
-fn stop_holds_and_start_lets_go() {
+fn stop_holds_messages_and_start_releases_them() {
     let shop = Shop::open(crate::round_trip::FREEZER);
     shop.write("Stop");
     let told = shop.site.wait_sent(1);

@@ -205,7 +205,7 @@ fn every_promise_holds_on_every_seed() {
 }
 
 #[test]
-fn what_a_changed_configuration_has_no_place_for_ends_and_nobody_else_hears_of_it() {
+fn changed_configurations_end_what_they_no_longer_contain() {
     judge(&match range("BELLWIRE_SEEDS") {
         given if (CHANGING..BEHIND_A_HUB).contains(&given.start) => given.collect(),
         _ => (CHANGING..CHANGING + CHANGING_SEEDS).collect(),
@@ -213,7 +213,7 @@ fn what_a_changed_configuration_has_no_place_for_ends_and_nobody_else_hears_of_i
 }
 
 #[test]
-fn a_site_behind_hubs_keeps_every_promise_through_crashes_of_each() {
+fn a_site_behind_hubs_keeps_every_promise_through_crashes() {
     judge(&match range("BELLWIRE_SEEDS") {
         given if given.start >= BEHIND_A_HUB => given.collect(),
         _ => (BEHIND_A_HUB..BEHIND_A_HUB + HUB_SEEDS).collect(),

@@ -98,7 +98,7 @@ pub fn config(dice: &mut Rng) -> (Config, String) {
 
 /// A change that changes nothing would be no test.
 #[test]
-fn each_change_changes_the_file_and_leaves_one_that_is_right() {
+fn each_variation_changes_the_file_and_stays_valid() {
     for change in PLACES.into_iter().flatten() {
         let text = change.iter().fold(RULES.to_owned(), |text, (from, to)| text.replace(from, to));
         assert!(text.contains(change[0].1) && text != RULES, "{change:?}");

@@ -42,7 +42,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
-    fn what_is_written_is_read(kind in any_kind(), message in message()) {
+    fn written_frames_are_read_back(kind in any_kind(), message in message()) {
         let bytes: Vec<u8> = Encoder::new(kind, &message).collect();
         let inside = &bytes[1..bytes.len() - 1];
         prop_assert!(!inside.contains(&0) && bytes[0] == 0 && bytes[bytes.len() - 1] == 0);
@@ -52,7 +52,7 @@ proptest! {
 
     /// Whatever comes before, the next frame is read.
     #[test]
-    fn noise_costs_no_frame_but_its_own(
+    fn noise_damages_no_neighbouring_frame(
         noise in proptest::collection::vec(any::<u8>(), 0..2000),
         message in message(),
     ) {
@@ -63,7 +63,7 @@ proptest! {
 
     /// A frame with a byte wrong, missing or too many is noticed, and the one after it is read.
     #[test]
-    fn damage_is_noticed(
+    fn damaged_frames_are_detected(
         first in message(),
         second in message(),
         at in any::<prop::sample::Index>(),
@@ -97,7 +97,7 @@ proptest! {
 }
 
 #[test]
-fn a_frame_that_is_too_long_is_damage_and_no_more() {
+fn an_overlong_frame_is_reported_as_damaged() {
     let long = vec![1; ROOM];
     let bytes = Encoder::new(Kind::Event, &long).chain(Encoder::new(Kind::Ack, &[9]));
     assert_eq!(frames(bytes), [Err(()), Ok((Some(Kind::Ack), vec![9]))]);

@@ -161,7 +161,7 @@ fn an_accepted_event_survives_a_power_cut_at_every_write() {
 }
 
 #[test]
-fn a_write_that_fails_keeps_or_refuses_the_event_and_costs_no_other() {
+fn a_failed_write_loses_no_other_event() {
     for seed in 0..2_000 {
         let mut dice = Dice::new(seed);
         let flash = Flash::<4>::new(6, seed);
@@ -239,7 +239,7 @@ fn a_full_queue_says_so_and_takes_events_again_after() {
 
 /// The newest entry of the log may be alone on its page when the other one fails: that page must not be erased then.
 #[test]
-fn the_number_of_starts_survives_a_fault_and_a_power_cut() {
+fn boot_count_survives_a_flash_fault_and_power_cut() {
     const ENTRIES: u32 = (crate::flash::PAGE / 16) as u32;
     for cut in 0..5 {
         for seed in 0..50 {

@@ -75,7 +75,7 @@ fn the_example_in_python_loses_nothing() {
 
 /// What it kept goes under the name before: the gateway may have counted it.
 #[test]
-fn the_example_in_python_says_what_it_kept_under_the_name_before() {
+fn python_example_sends_kept_events_under_the_old_name() {
     let folder = tempdir("renamed");
     let store = folder.join("device.json").to_string_lossy().into_owned();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

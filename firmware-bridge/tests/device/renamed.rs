@@ -32,7 +32,7 @@ fn talk_to(client: &mut Kept, links: &mut [Link; 2], now: u64) -> [Vec<Event>; 2
 }
 
 #[test]
-fn what_was_kept_goes_under_the_name_before_and_is_counted_there_once() {
+fn kept_events_count_once_under_the_old_name() {
     let (flash, mut links) = (Flash::<4>::new(6, 1), [Link::default(), Link::default()]);
     let mut client = start(DEVICE, &flash);
     talk(&mut client, &mut links[0], 0);
@@ -65,7 +65,7 @@ fn what_was_kept_goes_under_the_name_before_and_is_counted_there_once() {
 }
 
 #[test]
-fn a_name_that_nobody_answers_to_any_more_keeps_no_event() {
+fn an_unanswered_old_name_is_given_up() {
     let (flash, mut link) = (Flash::<4>::new(6, 1), Link::default());
     start(DEVICE, &flash).event(&event(1), 0).unwrap();
     let mut client = start(OTHER, &flash);
@@ -82,7 +82,7 @@ fn a_name_that_nobody_answers_to_any_more_keeps_no_event() {
 }
 
 #[test]
-fn over_mqtt_it_listens_and_speaks_under_both_names_in_turn() {
+fn mqtt_uses_the_old_and_the_new_name_in_turn() {
     let flash = Flash::<4>::new(6, 1);
     start(DEVICE, &flash).event(&event(1), 0).unwrap();
     let mut client = start(OTHER, &flash);

@@ -69,7 +69,7 @@ pub fn at(events: &[Event]) -> Vec<(u32, u32)> {
 }
 
 #[test]
-fn a_new_board_under_an_old_name_goes_on_where_the_old_one_ended() {
+fn a_replacement_board_continues_after_the_old_positions() {
     let old = Saved::new(500, Position { boot: 500, sequence: 20 });
     for queue in [RamQueue::with_boot(1), RamQueue::with_boot(500), RamQueue::new()] {
         let mut link = Link::new(old.clone(), None, 0);
@@ -103,7 +103,7 @@ fn a_full_queue_refuses_and_counts_and_takes_events_again() {
 }
 
 #[test]
-fn an_event_says_when_it_happened_not_when_it_was_sent() {
+fn an_event_carries_the_time_it_happened() {
     let mut client = Small::new(DEVICE, RamQueue::with_boot(3)).unwrap();
     let when = |event: &Event| {
         let at = event.fields.iter().find(|field| field.name == "at_ms").map(|field| &field.value);
@@ -192,7 +192,7 @@ fn a_command_is_obeyed_once_and_in_time() {
 }
 
 #[test]
-fn what_is_not_for_the_device_is_counted_and_survived() {
+fn foreign_messages_are_counted_and_ignored() {
     let mut client = Small::new(DEVICE, RamQueue::with_boot(1)).unwrap();
     let mut link = Link::default();
     talk(&mut client, &mut link, 0);
@@ -211,7 +211,7 @@ fn what_is_not_for_the_device_is_counted_and_survived() {
 
 /// Whatever a welcome or an ack says: the one that knows how many were sent is the device.
 #[test]
-fn no_word_of_the_gateway_drops_what_was_not_sent() {
+fn no_gateway_message_drops_an_unsent_event() {
     let mut buffer = [0; 64];
     let counted = |boot, sequence| Position { boot, sequence };
     for lie in [counted(7, 3), counted(7, 400), counted(6, 9), counted(8, 1), counted(u32::MAX - 1, 5)] {

@@ -43,7 +43,7 @@ fn read(kind: Kind, message: &[u8]) -> (String, Vec<u8>) {
 }
 
 #[test]
-fn the_vectors_of_the_page_are_what_the_crate_says() {
+fn the_documented_vectors_match_the_crate() {
     let mut kinds = Vec::new();
     for block in PAGE.split("```vector\n").skip(1) {
         let value = |name: &str| {
@@ -86,7 +86,7 @@ fn refused() -> Vec<(Kind, Vec<u8>, &'static str)> {
 }
 
 #[test]
-fn what_cannot_be_is_malformed_whoever_says_it() {
+fn impossible_messages_are_malformed() {
     use firmware_bridge::FrameError;
     let refused = refused();
     assert!(refused.len() > 60, "{refused:?}");

@@ -500,7 +500,7 @@ topic = "kitchen/printer"
     }
 
     #[test]
-    fn the_gateway_may_all_that_it_subscribes_to_and_publishes() {
+    fn the_access_list_allows_all_of_the_gateways_topics() {
         let config = site();
         let text = list(&config, Some("bw"), &[], &[]).expect("a list");
         for filter in crate::app::subscriptions(&config) {
@@ -531,7 +531,7 @@ topic = "kitchen/printer"
     }
 
     #[test]
-    fn a_device_may_what_is_its_own_and_nobody_commands_or_mutes() {
+    fn a_device_may_use_its_own_topics_only() {
         let freezer = |user: &str, topic: &str| Device { user: user.into(), topic: topic.into() };
         let devices = [freezer("f2", "site/bar/freezer/2/temperature"), freezer("horn", "site/siren")];
         let text = list(&site(), Some("bw"), &[], &devices).expect("a list");
@@ -597,7 +597,7 @@ topic = "kitchen/printer"
     }
 
     #[test]
-    fn what_no_line_can_hold_and_devices_that_nothing_concerns_are_refused() {
+    fn unknown_devices_and_unwritable_names_are_refused() {
         let device = |user: &str, topic: &str| {
             list(&site(), Some("bw"), &[], &[Device { user: user.into(), topic: topic.into() }])
                 .err()
@@ -611,7 +611,7 @@ topic = "kitchen/printer"
     }
 
     #[test]
-    fn what_it_kept_under_a_former_client_id_it_may_take_back() {
+    fn retained_topics_of_former_client_ids_may_be_cleared() {
         let kept =
             ["ha/device/old/config", "homeassistant/device/bw/config", "bellwire/old/home-assistant/to/nino"];
         let text = list(&site(), Some("bw"), &kept.map(str::to_owned), &[]).expect("a list");
@@ -624,7 +624,7 @@ topic = "kitchen/printer"
     }
 
     #[test]
-    fn before_the_first_start_a_wildcard_stands_for_the_client_id() {
+    fn the_client_id_is_a_wildcard_before_the_first_start() {
         let text = list(&site(), None, &[], &[]).expect("a list");
         assert!(may(&text, "gateway", "write", "bellwire/bw/loopback"), "{text}");
         assert!(may(&text, "gateway", "write", "homeassistant/device/bw/config"));

@@ -376,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_of_white_space_is_wrong_in_the_description_too() {
+    fn the_api_description_refuses_a_blank_text() {
         let schema = jsonschema::validator_for(&schemars::schema_for!(Words).to_value()).expect("a schema");
         let blank: String = ('\0'..=char::MAX).filter(|letter| letter.is_whitespace()).collect();
         assert!(!schema.is_valid(&json!({ "text": blank })), "as `trim` sees it: {blank:?}");

@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_told_to_nobody_and_silences_are_known() {
+    fn memory_effects_send_nothing_and_silences_are_recognised() {
         let kept = |slot| Effect::Keep(Snapshot { slot, state: String::new() });
         let record = Effect::Record {
             alert: AlertKey { rule: "r".into(), key: String::new() },
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_one() {
+    fn a_send_effect_has_its_notification() {
         let to = crate::alert::tests::site("").0.people.contacts[&"nino".into()].clone();
         let notice = Notification {
             alert: None,

@@ -364,7 +364,7 @@ mod tests {
 
     /// Whether its alerts have states or are told once. A word where nobody is told at once.
     #[test]
-    fn a_file_and_what_is_not_read_may_be_large_and_a_state_is_no_event() {
+    fn only_payloads_that_are_read_have_a_size_limit() {
         let once = [
             ("picture", "attach = { kind = \"image\", from = \"payload\" }"),
             ("words", "payload = \"text\""),
@@ -421,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn readings_are_kept_where_something_asks_for_them() {
+    fn readings_are_kept_only_for_rules_that_use_them() {
         let cases = [
             ("plain", "when = \"payload > 5\"\nmessage = \"x\"", false),
             ("asks", "when = \"payload > 5 and previous > 5\"\nmessage = \"x\"", true),

@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_ignored_has_its_word_and_a_sentence_where_that_says_too_little() {
+    fn each_ignored_event_has_a_word_and_maybe_a_reason() {
         for (ignored, word, reason) in [
             (Ignored::ConditionFalse, "condition-false", None),
             (Ignored::Retained, "retained", None),

@@ -362,7 +362,7 @@ notify = ["giorgi"]
     }
 
     #[test]
-    fn what_may_come_again_is_kept_with_the_last_event_that_a_rule_looked_at() {
+    fn event_identities_are_saved_with_the_last_judged_event() {
         for topic in ["bell/1", "door/1"] {
             let events = [topic, "attic/1"].map(|topic| (event(topic, "1", packet(7, false)), None)).to_vec();
             let (_, decisions) = arrive(&mut intake(), events, at(0));
@@ -375,7 +375,7 @@ notify = ["giorgi"]
     }
 
     #[test]
-    fn time_and_notes_are_written_down_and_a_new_process_goes_on_from_there() {
+    fn timers_and_notes_continue_in_a_new_process() {
         let mut intake = intake();
         let (_, mut decisions) =
             arrive(&mut intake, vec![(event("door/1", "9", Identity::None), None)], at(0));
@@ -407,7 +407,7 @@ notify = ["giorgi"]
     }
 
     #[test]
-    fn who_went_is_told_no_more() {
+    fn a_removed_contact_gets_no_alerts() {
         let mut intake = intake();
         let mut people = site(RULES).0.people;
         Arc::make_mut(&mut people).contacts.remove(&"giorgi".into());
@@ -419,7 +419,7 @@ notify = ["giorgi"]
     }
 
     #[test]
-    fn a_packet_identifier_means_nothing_in_the_next_session_and_a_name_always_the_same() {
+    fn packet_identifiers_end_with_the_session_and_names_persist() {
         let mut intake = intake();
         let named = || Identity::Named("a".into());
         for (identity, is_new_session, word) in [
@@ -441,7 +441,7 @@ notify = ["giorgi"]
     }
 
     #[test]
-    fn each_reads_the_own_language_and_the_alert_ages_from_when_it_came() {
+    fn people_get_their_language_and_expiry_counts_from_arrival() {
         let judge = site(RULES).1;
         for (device_limit, expires_s) in [(None, 600), (Some(60), 60), (Some(6_000), 600)] {
             let ring = Event { expires_in_s: device_limit, ..event("bell/1", "x", Identity::None) };
@@ -463,7 +463,7 @@ notify = ["giorgi"]
     }
 
     #[test]
-    fn a_file_stands_above_buttons_or_is_the_message_and_templates_are_filled() {
+    fn a_file_is_the_header_above_buttons_or_the_message() {
         let judge = site(r#"
 [[rule]]
 name = "bare"

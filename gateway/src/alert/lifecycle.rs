@@ -411,7 +411,7 @@ mod tests {
         "recent":[{"identity":18446744073709551614,"at":1773136800000,"of_session":true}],"history":[],"episode":1}"#;
 
     #[test]
-    fn what_was_kept_before_people_had_languages_is_read_and_kept_alike() {
+    fn alerts_saved_before_languages_existed_are_read_and_rewritten_alike() {
         let alert: Alert = serde_json::from_str(FORMER).expect("read");
         let firing = alert.firing().expect("it fires");
         assert_eq!((alert.wording.text.as_str(), &firing.wording), ("Door back is open", &alert.wording));
@@ -432,7 +432,7 @@ mod tests {
 
     /// The clock acts at the moment that `due` tells, and not a millisecond before.
     #[test]
-    fn the_clock_alone_acts_when_it_is_due() {
+    fn timers_act_without_an_event() {
         let bare = LifecycleSettings::bare();
         let (held, kept, forgotten, alive) = (
             LifecycleSettings { pending_for: secs(10), ..bare.clone() },
@@ -459,7 +459,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_and_a_count_for_each_phase() {
+    fn each_phase_has_its_state_word_and_counts() {
         let life = LifecycleSettings { pending_for: secs(10), ..LifecycleSettings::bare() };
         let mut alert = Alert::default();
         assert_eq!(alert.state(), "resolved");
@@ -480,7 +480,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repetition_is_known_until_its_window_closes_or_sixteen_others_came() {
+    fn an_alert_remembers_sixteen_events_within_their_window() {
         let recent = |identity| Recent { identity, at: START, of_session: false };
         let mut alert = Alert::default();
         (1..=17).for_each(|identity| alert.remember(recent(identity)));
@@ -498,7 +498,7 @@ mod tests {
 
     /// Every moment moves, but what is over and was written by a clock that had been set.
     #[test]
-    fn a_clock_that_is_set_moves_what_runs() {
+    fn a_set_clock_moves_running_times() {
         let by = 3_600_000;
         let early = Timestamp(1_000);
         let episode = |at| Episode { since: at, over_at: at, worst: None, ending: EndReason::Cleared };

@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_device_could_not_tell_earlier_says_when_it_was() {
+    fn a_late_event_says_when_it_happened() {
         let now = Timestamp(1_795_242_180_000); // 2026-11-21T06:23:00Z
         let heard =
             |seconds: i64| MessageText::of("it is warm").heard(Timestamp(now.0 - seconds * 1_000), now);
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_message_would_have_from_an_event_is_left_open() {
+    fn a_message_without_an_event_leaves_its_blanks_open() {
         let said = |message: &str| {
             let keys = format!(
                 "topic = \"pump/heartbeat\"\nnotify = [\"nino\"]\nexpect = {{ every = \"5s\" }}\nmessage = \"{message}\""
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_reads_to_its_end_is_not_kept() {
+    fn long_texts_are_cut() {
         assert_eq!(cut("ბარი".to_owned(), 4), "ბარი");
         assert_eq!(cut("ბარია".to_owned(), 4), "ბარი…");
         let rules =
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn each_reads_their_own_language_and_who_has_none_the_sites() {
+    fn people_without_a_language_read_the_sites() {
         let others = BTreeMap::from([(Language::German, "es ist warm".to_owned())]);
         let wording = MessageText { others, ..MessageText::of("it is warm") };
         assert_eq!(wording.in_language(Language::German), "es ist warm");

@@ -130,7 +130,7 @@ proptest! {
 
     /// An answer that a partial report gives is the answer that each whole report with the same fields gives.
     #[test]
-    fn what_is_decided_without_a_field_is_decided_so_with_any(
+    fn a_decision_without_a_field_holds_for_any_value(
         condition in condition(),
         report in whole(),
         gaps in gaps(),
@@ -149,7 +149,7 @@ proptest! {
 
     /// Between whole reports come partial ones on which the answer depends on what they lack. It is as if they had never come.
     #[test]
-    fn an_alert_never_changes_by_a_report_that_lacks_what_is_asked(
+    fn a_report_without_the_decisive_field_changes_no_alert(
         when in condition(),
         end in prop::option::of(condition()),
         life in prop::sample::select(&["for = \"15s\"", "keep_firing_for = \"15s\"", "repeat_interval = \"1m\"", "value = \"payload.a\""][..]),

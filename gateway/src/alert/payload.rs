@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_decoded_once_a_format_however_many_rules_look_at_it() {
+    fn an_event_is_decoded_once_per_format() {
         let (auto, three) = (["auto"; 40], ["auto", "text", "number"].repeat(8));
         let large = "9".repeat(PAYLOAD_LIMIT_BYTES + 1);
         for (formats, payload, decoded, told) in [

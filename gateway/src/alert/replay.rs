@@ -314,7 +314,7 @@ mod tests {
     use crate::alert::tests::{MORNING, event, site};
 
     #[test]
-    fn who_is_told_next_is_foretold_for_two_days() {
+    fn the_next_message_is_predicted_up_to_two_days() {
         let rule = |name: &str, pending_for: &str| {
             format!(
                 "[[rule]]\nname = \"{name}\"\ntopic = \"{name}/{{id}}\"\nmessage = \"x\"\nnotify = [\"giorgi\"]\nfor = \"{pending_for}\"\nresolve_after = \"72h\"\n"
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn a_silence_is_about_what_is_named_and_else_about_everything() {
+    fn a_silence_without_a_subject_covers_everything() {
         let people = site("").0.people;
         for (about, rule, key) in
             [("", None, None), ("door", Some("door"), None), ("door id=1", Some("door"), Some("id=1"))]

@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_request_is_said_in_words_for_whoever_wrote_it() {
+    fn each_mistake_in_a_request_is_explained() {
         for (payload, error) in [
             ("The cake", "it is not JSON: "),
             ("[]", "it is no JSON object such as {\"message\": \"The cake is ready\"}"),
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn a_forms_empty_fields_are_as_if_they_were_not_there() {
+    fn empty_fields_count_as_missing() {
         let plain = Request { message: "x".into(), ..Request::default() };
         assert_eq!(read(r#"{"message": "x"}"#), Ok(plain.clone()));
         let empty = r#"{"message": "x", "title": "", "to": null, "severity": " ", "image": null, "actions": null, "tag": ""}"#;
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn recipients_severity_and_buttons_are_the_requests_and_the_rest_is_the_rules() {
+    fn a_request_chooses_recipients_severity_and_buttons() {
         let home = "[home_assistant]\nnotify = [\"giorgi\"]\n";
         let (config, judge) = site(home);
         let topic = config.home_assistant.as_ref().expect("there").appearance.request_topic();

@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn each_filter_is_subscribed_to_once_and_what_the_gateway_tells_of_itself_never() {
+    fn each_filter_is_subscribed_once_and_internal_topics_never() {
         let mut rules = Vec::new();
         for topic in ["door/{id}", "bell/#", "door/+", "$bellwire/broker", "$SYS/#"] {
             let rule = "[[rule]]\nname = \"r\"\ntopic = \"x\"\nmessage = \"x\"\nnotify = [\"nino\"]\n";

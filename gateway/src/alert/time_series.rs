@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_set_moves_readings_and_large_numbers_stay_floats() {
+    fn a_corrected_clock_moves_readings_and_large_numbers_stay_floats() {
         let start = Timestamp(1_800_000_000_000);
         let window = Some(Duration::from_secs(60));
         let mut numbers = TimeSeries::default();

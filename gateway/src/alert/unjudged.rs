@@ -171,7 +171,7 @@ mod tests {
 
     /// A rule's keys, what arrives, and what is said of the last: its reasons, and `partial` where nobody needs to hear.
     #[test]
-    fn each_reason_is_named_once_and_partial_reports_are_told_apart() {
+    fn each_reason_is_named_once_and_partial_reports_are_marked() {
         let wet = "topic = \"leak/{id}\"\nwhen = \"payload.wet\"\nresolve_when = \"not payload.wet\"";
         let hot = "topic = \"t/{id}\"\nwhen = \"payload.c > 8\"\nvalue = \"payload.c\"";
         for (keys, payloads, said) in [

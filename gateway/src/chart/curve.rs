@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_minute_is_written_at_once_and_what_comes_within_waits_for_its_end() {
+    fn values_within_a_minute_are_written_at_its_end() {
         let mut curve = Curve::new("value");
         assert!(curve.take(1.0, SPAN, after(0)), "the first");
         assert!(!curve.take(5.0, SPAN, after(20)) && !curve.take(2.0, SPAN, after(59)));
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn what_came_late_stands_where_it_belongs() {
+    fn late_values_are_put_in_order() {
         let mut curve = Curve::new("value");
         for (value, at) in [(1.0, 0), (5.0, 4_000), (3.0, 2_000), (2.0, 1_000), (9.0, 4_010)] {
             curve.take(value, SPAN, after(at));
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_is_left_out_and_a_huge_one_is_the_largest() {
+    fn nan_is_left_out_and_huge_numbers_are_clamped() {
         let mut curve = Curve::new("value");
         assert!(!curve.take(f64::NAN, SPAN, after(0)) && curve.due().is_none() && !curve.is_kept());
         for (at, value) in [(0, f64::INFINITY), (100, -1e300), (200, 21.45)] {
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_set_moves_what_this_process_heard() {
+    fn a_set_clock_moves_this_processs_readings() {
         let mut earlier = Curve::new("value");
         earlier.take(1.0, SPAN, after(0));
         let mut curve = read_back(&earlier);
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_silent_for_a_week_is_forgotten() {
+    fn a_curve_silent_for_a_week_is_forgotten() {
         let mut curve = Curve::new("value");
         curve.take(1.0, SPAN, START);
         for (after, is_stale) in [(STALE, false), (STALE + Duration::from_millis(1), true)] {

@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_has_local_times_limits_the_last_value_and_the_moment() {
+    fn a_chart_shows_local_times_limits_and_the_last_value() {
         let plot = freezer();
         let seen = seen(&plot, "Asia/Tbilisi");
         for (text, size, colour, is_there) in [
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_comes_makes_a_picture() {
+    fn unusual_values_still_make_a_picture() {
         let far = f64::from(f32::MAX);
         for (name, plot, label) in [
             ("one value", plot(&[(200, 21.5)], &[], None), "21.5"),
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_drawn_over_a_gap_and_a_lone_value_is_a_dot() {
+    fn gaps_stay_empty_and_a_lone_value_is_a_dot() {
         let steady: Vec<(i64, f64)> = (0..100).map(|minute| (minute, 5.0)).collect();
         let with_gap: Vec<(i64, f64)> = steady.iter().copied().chain([(250, 5.0)]).collect();
         let (with, without) =

@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_has_gaps_where_nothing_came_and_none_where_little_comes() {
+    fn a_line_breaks_only_where_values_are_missing() {
         let minute = 60_000;
         let pieces = |minutes: &[i64]| {
             let reading = |at: &i64| {

@@ -212,14 +212,14 @@ pub mod tests {
     }
 
     #[test]
-    fn sums_are_those_of_the_standards() {
+    fn checksums_match_the_standards() {
         assert_eq!(crc(b"123456789"), 0xcbf4_3926);
         assert_eq!(adler(b"Wikipedia"), 0x11e6_0398);
         assert_eq!(crc(b"IEND"), 0xae42_6082, "as at the end of each PNG");
     }
 
     #[test]
-    fn runs_of_every_length_come_back() {
+    fn runs_of_every_length_decompress() {
         let mut data: Vec<u8> = (0..=255).collect();
         for length in 1..600 {
             data.extend(std::iter::repeat_n((length % 251) as u8, length));

@@ -339,7 +339,7 @@ mod tests {
 
     /// The file is read once; its own client id is as if it had been known then.
     #[test]
-    fn a_client_id_of_this_installation_stands_wherever_the_file_names_none() {
+    fn the_installations_client_id_is_the_default_everywhere() {
         let (folder, store) = Store::in_new_folder();
         let place = Place { config: folder.path().join("bellwire.toml"), state: None };
         let client_tag = store.client_tag().expect("read");

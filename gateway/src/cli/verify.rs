@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_of_minisigns_is_right_for_its_file_its_key_and_its_comment_alone() {
+    fn a_minisign_signature_fits_its_file_key_and_comment_only() {
         assert_eq!(verify(KEY, GOOD, b"test"), Ok(()));
         let refused = |key: &str, signature: &str, file: &[u8], why: &str| {
             let found = verify(key, signature, file).expect_err(why);

@@ -91,7 +91,7 @@ mod tests {
     use crate::ids::ContactId;
 
     #[test]
-    fn one_role_of_several_is_enough_and_none_is_too_few() {
+    fn any_one_of_the_required_roles_is_enough() {
         let set = |roles: &[&str]| roles.iter().map(|role| (*role).to_owned()).collect::<BTreeSet<_>>();
         let check = |has: &[&str], asked: &[&str], expected: bool| {
             let contact = Contact {
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn who_may_not_hears_what_they_lack() {
+    fn a_refusal_names_the_missing_right() {
         let roles = ["cook", "owner"].map(str::to_owned).into();
         let locale = Locale::default();
         let role = Denial::Role(roles).refusal("Open", &locale);

@@ -416,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_waits_while_we_are_away_and_another_name_is_no_other_device() {
+    fn notify_texts_wait_offline_and_renaming_keeps_the_device() {
         let found = bakery().discovery("1.2.3", &known());
         assert_eq!(found["cmps"]["oldest"], json!({ "p": "sensor" }), "what it once had is taken away");
         assert_eq!(
@@ -470,7 +470,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_asked() {
+    fn control_topics_and_payloads_are_recognised() {
         let read = |topic: &str, payload: &str| bakery().read(topic, payload.as_bytes());
         let own = |rest: &str| format!("bellwire/bellwire-corner.bakery/home-assistant/{rest}");
         assert_eq!(read("homeassistant/status", "online"), Some(ControlRequest::Introduce));
@@ -487,7 +487,7 @@ mod tests {
     }
 
     #[test]
-    fn its_topics_hold_its_id() {
+    fn topics_contain_the_client_id() {
         let appearance = Appearance { client_id: "Back_ery-1 ä".into(), ..bakery() };
         assert_eq!(appearance.id(), "Back_ery-1--");
         let own = "bellwire/Back_ery-1 ä/home-assistant/test/set";

@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looks_alike_is_something_else() {
+    fn lookalike_characters_do_not_match() {
         for (ours, typed) in [
             ("open", "оpen"),     // a Cyrillic о
             ("open", "ｏｐｅｎ"), // full width
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slip_is_seen_and_talk_is_not() {
+    fn a_typing_error_is_suggested_and_talk_is_not() {
         let open = Phrase::parse("open {door}").expect("valid");
         assert!(open.is_near("opne front") && open.is_near("оpen front") && open.is_near("open cellar"));
         assert!(!open.is_near("close front") && !open.is_near("please open front") && !open.is_near("hello"));

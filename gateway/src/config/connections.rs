@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_go_to_tls_or_to_this_machine_and_what_only_looks_like_it_is_refused() {
+    fn api_urls_need_tls_or_the_loopback_address() {
         for url in [
             "https://graph.facebook.com",
             "https://graph.facebook.com/",

@@ -109,7 +109,7 @@ mod tests {
     const GOOD: &str = "[site]\nname = \"Bar\"\n[mqtt]\nurl = \"mqtt://127.0.0.1\"\n";
 
     #[test]
-    fn the_last_good_one_stands_in_for_a_file_with_mistakes_and_says_so() {
+    fn the_last_good_configuration_replaces_one_with_mistakes() {
         let folder = tempfile::tempdir().expect("a folder");
         let (file, state) = (folder.path().join("b.toml"), folder.path().join("state"));
         std::fs::create_dir(&state).expect("made");

@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_pem_gets_the_command_that_makes_it() {
+    fn a_file_that_is_no_pem_names_the_conversion_command() {
         let folder = tempfile::tempdir().expect("a folder");
         let told = |name: &str, bytes: &[u8], kind| {
             let path = folder.path().join(name);

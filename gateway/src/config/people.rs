@@ -218,7 +218,7 @@ template = { name = "alarm_v1", language = "en_US", parameters = ["{{ text }}"] 
     }
 
     #[test]
-    fn each_is_spoken_to_as_they_say_and_else_as_the_site_says() {
+    fn a_contacts_language_and_zone_default_to_the_sites() {
         let speaks = |config: &Config, id: &str| {
             let locale = config.people.locale(&id.into());
             (locale.language, locale.zone.iana_name().unwrap_or_default().to_owned())
@@ -253,7 +253,7 @@ template = { name = "alarm_v1", language = "en_US", parameters = ["{{ text }}"] 
     }
 
     #[test]
-    fn a_title_has_room_in_every_language_and_is_each_actions_own() {
+    fn action_titles_fit_and_are_unique_in_every_language() {
         let check = |titles: [&str; 2], expected: &str| {
             let action = |id: &str, title: &str| {
                 format!("[[rule.action]]\nid = \"{id}\"\ntitle = {title}\ntopic = \"site/{{room}}/set\"\n")

@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_in_a_large_file_has_its_line_in_it() {
+    fn a_mistake_in_a_large_file_has_its_line() {
         let mut text = "[site]\nname = \"S\"\n[mqtt]\nurl = \"mqtt://h\"\n[[connection]]\nname = \"main\"\nphone_number_id = \"1\"\n\
                         access_token_file = \"t\"\napp_secret_file = \"s\"\nverify_token_file = \"v\"\n"
             .to_owned();

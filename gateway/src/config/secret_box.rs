@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_sealed_opens_with_the_same_key_for_the_same_connection_alone() {
+    fn a_sealed_secret_opens_with_its_key_and_connection_only() {
         let folder = tempfile::tempdir().expect("a folder");
         let seal = SecretBox::of(folder.path()).expect("a key");
         let sealed = seal.seal("main", b"EAAtoken").expect("sealed");

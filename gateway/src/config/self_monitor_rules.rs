@@ -101,7 +101,7 @@ phone = "+995 555 12 34 56"
     }
 
     #[test]
-    fn an_owner_hears_of_the_gateway_itself_and_may_say_how() {
+    fn an_owner_gets_self_monitoring_alerts_and_may_replace_them() {
         let own = [
             "bellwire-broker",
             "bellwire-subscriptions",

@@ -57,7 +57,7 @@ fn a_good_file_has_no_problems() {
 }
 
 #[test]
-fn a_client_id_is_the_installations_own_and_fits_into_a_topic() {
+fn client_ids_are_unique_per_installation_and_fit_topics() {
     let client_tag = Some(crate::ids::StoreTag::new("0badcafe"));
     let tagged = LoadOptions { client_tag, ..wishes() };
     let id = |text: &str| read("b.toml", text, &tagged).expect("good").mqtt.client_id;
@@ -193,7 +193,7 @@ fn a_name_that_no_event_has_is_a_mistake() {
 
 /// One mistake is one line: what only follows from it would send people to the wrong place.
 #[test]
-fn what_follows_from_a_mistake_is_not_told() {
+fn consequences_of_a_mistake_are_not_reported() {
     let check = |from: &str, to: &str, expected: &str| {
         assert!(GOOD.contains(from), "{from}");
         let found = problems(&GOOD.replacen(from, to, 1));
@@ -347,7 +347,7 @@ fn an_order_that_nobody_may_give_is_remarked() {
 }
 
 #[test]
-fn a_version_of_metas_api_that_has_ended_is_refused_by_whoever_asks_for_the_day() {
+fn an_ended_api_version_is_refused_when_the_date_counts() {
     let with = |version: &str| {
         GOOD.replace("verify_token_file", &format!("api_version = \"{version}\"\nverify_token_file"))
     };

@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_is_warned_of_60_days_before_its_end_and_refused_from_that_day_on() {
+    fn api_versions_are_warned_of_60_days_before_their_end() {
         let check = |version: &str, day: &str, expected: &str| {
             let (word, sentence) = match standing(version, on(day)) {
                 VersionSupport::Ended(sentence) => ("ended", sentence),
@@ -120,7 +120,7 @@ mod tests {
 
     /// Whoever installs it on the day on which the table was written down has a year and more.
     #[test]
-    fn a_new_installation_gets_a_version_that_lives_for_at_least_a_year() {
+    fn the_default_api_version_is_supported_for_a_year() {
         let end = ENDS.iter().find(|(known, _)| Some(*known) == major(DEFAULT)).and_then(|(_, end)| *end);
         assert!(end.expect("its end is known") > "2027-11-29");
         assert_eq!(standing(DEFAULT, on("2027-11-29")), VersionSupport::Lives);

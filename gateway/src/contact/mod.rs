@@ -412,7 +412,7 @@ mod tests {
     /// The user id that the configuration has, then the one that was learned, then every name that Meta gave and every
     /// spelling of the number.
     #[test]
-    fn the_user_id_leads_and_a_number_counts_in_every_spelling() {
+    fn a_user_id_precedes_a_number_in_any_spelling() {
         let mut people = people();
         people.contacts.extend([contact("bia", "+5511987654321"), contact("ana", "+5521987654321")]);
         let learned = |id: &str, address: &str| (ContactId(id.into()), address.to_owned());
@@ -454,7 +454,7 @@ mod tests {
     }
 
     #[test]
-    fn a_guest_whose_number_somebody_has_in_another_spelling_does_not_come_in() {
+    fn a_guest_with_a_contacts_number_is_refused() {
         let mut people = people();
         people.contacts.extend([contact("bia", "+5511987654321")]);
         let people = Arc::new(people);

@@ -55,7 +55,7 @@ mod tests {
     use crate::time::zone;
 
     #[test]
-    fn turns_pass_at_the_hour_on_the_wall_through_daylight_saving_and_leap_days() {
+    fn on_call_turns_change_at_local_time_across_daylight_saving() {
         let berlin = zone("Europe/Berlin").expect("known");
         let at = |text: &str| Timestamp::parse(text, &berlin).expect(text);
         let members: Vec<ContactId> = ["a", "b", "c"].map(ContactId::from).into();

@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn they_begin_and_end_by_the_clock_on_the_wall() {
+    fn quiet_hours_follow_local_time() {
         let night = &["22:00-02:30"];
         check(night, "2026-06-01 21:59", None);
         check(night, "2026-06-01 22:00", Some("2026-06-02 02:30"));
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_to_daylight_saving_and_back_ends_them_where_the_clock_leaves_them() {
+    fn quiet_hours_follow_the_clock_across_daylight_saving() {
         // 02:30 does not exist on 29 March 2026: the clock goes from 02:00 to 03:00, which is after it.
         check(&["22:00-02:30"], "2026-03-28 23:00", Some("2026-03-29T03:00:00+02:00"));
         check(&["22:00-07:00"], "2026-03-28 23:00", Some("2026-03-29T07:00:00+02:00"));
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_day_may_have_several_and_they_may_last_until_midnight() {
+    fn a_day_may_have_several_quiet_hours_until_midnight() {
         let day = &["22:00-24:00", "00:00-07:00", "13:00-15:00"];
         check(day, "2026-06-01 22:00", Some("2026-06-02 07:00"));
         check(day, "2026-06-02 06:59", Some("2026-06-02 07:00"));

@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn a_retained_message_meets_who_subscribes_later_until_an_empty_one() {
+    fn later_subscribers_get_retained_messages_until_they_are_cleared() {
         let mut broker = Broker::default();
         let (_, mut early) = connect(&mut broker, "early", true);
         subscribe(&mut broker, "early", "state", QoS::AtMostOnce);
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn a_will_is_said_for_who_went_without_a_word() {
+    fn a_lost_client_has_its_will_published() {
         let mut broker = Broker::default();
         let (_, mut watcher) = connect(&mut broker, "watcher", true);
         subscribe(&mut broker, "watcher", "#", QoS::AtMostOnce);

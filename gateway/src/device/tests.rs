@@ -135,7 +135,7 @@ fn nothing_is_answered_before_it_is_on_disk() {
 
 /// A hello that comes while an event is being written is not answered, and the next one says the same.
 #[test]
-fn what_a_hello_says_while_an_event_is_written_is_written_with_the_next_one() {
+fn a_hello_during_a_write_takes_effect_with_the_next() {
     let mut fleet = welcomed();
     let taken = fleet.handle(event(1, 1, 0), NOW);
     assert!(matches!(taken[..], [ExchangeEffect::Take { .. }]), "{taken:?}");
@@ -214,7 +214,7 @@ fn a_command_waits_for_its_line_and_is_asked_after() {
 
 /// A result is a sign of life, and what was counted since the hello does not wait again by it.
 #[test]
-fn a_result_is_when_a_device_was_seen_last_and_counted_events_wait_no_more() {
+fn a_result_updates_last_seen_and_the_queued_count() {
     let mut fleet = welcomed();
     let (token, oldest, firmware) = (8, Position { boot: 2, sequence: 1 }, "test 1");
     let commands = ["defrost"].into_iter().collect();
@@ -330,7 +330,7 @@ fn silence_is_told_once_and_its_end_too() {
 }
 
 #[test]
-fn what_is_no_message_of_the_device_is_counted_and_changes_nothing() {
+fn malformed_device_messages_are_counted_and_ignored() {
     let mut fleet = welcomed();
     let mut why = |input| match &fleet.handle(input, NOW)[..] {
         [ExchangeEffect::Ignored { why, .. }]

@@ -75,7 +75,7 @@ mod tests {
                         topic bare/topic\n\nuser other\ntopic read hidden/#\n";
 
     #[test]
-    fn what_mosquittos_access_list_keeps_back_without_a_word_is_known() {
+    fn mosquittos_access_list_is_evaluated_for_our_filters() {
         let ours = Access::read(LIST, Some("bellwire"), "bw");
         for (filter, reads) in [
             ("site/+/door", Reads::Part), // site/secret/door

@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_that_hears_nothing_for_mosquittos_access_list_is_named() {
+    fn a_rule_blocked_by_mosquittos_access_list_is_named() {
         let folder = tempfile::tempdir().expect("a folder");
         let list = folder.path().join("acl");
         std::fs::write(&list, "user bar\ntopic read site/+/door\n").expect("written");
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mosquitto_that_others_reach_without_an_access_list_is_told() {
+    fn a_reachable_mosquitto_without_access_list_is_reported() {
         let told = |text: &str| {
             let read =
                 |line: &str| line.split_once(' ').map(|(key, value)| (key.to_owned(), value.to_owned()));

@@ -82,7 +82,7 @@ mod tests {
     use crate::doctor::{Severity, worst};
 
     #[test]
-    fn a_clock_that_was_never_set_is_an_error_and_another_is_none() {
+    fn only_a_clock_that_was_never_set_is_an_error() {
         for (seconds, severity) in
             [(0, Severity::Error), (86_400 * 365, Severity::Error), (1_795_000_000, Severity::Good)]
         {

@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn what_begins_like_json_and_is_none_is_an_error_and_never_text() {
+    fn broken_json_is_an_error_and_never_text() {
         use PayloadFormat::{Auto, Json, Text};
         let auto = |payload: &str| decode(Auto, None, payload.as_bytes()).map_err(|error| error.to_string());
         for broken in [

@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_door_has_its_word() {
+    fn each_event_source_has_its_word() {
         let doors =
             [EventSource::Mqtt, EventSource::Serial, EventSource::Http, EventSource::Cli, EventSource::Own];
         assert_eq!(doors.map(EventSource::as_str), ["mqtt", "serial", "http", "cli", "own"]);

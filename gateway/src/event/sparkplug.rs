@@ -441,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn without_its_birth_a_message_cannot_be_judged_unless_it_names_its_metrics() {
+    fn data_without_a_birth_needs_metric_names() {
         let data = bytes(9, vec![numbered(2, Wire::Boolean(true))]);
         for topic in ["spBv1.0/plant/NDATA/other", "spBv1.0/plant/DDATA/edge/lathe"] {
             let why = born().read(topic, &data).expect_err(topic);
@@ -456,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_is_asked_for_its_births_where_something_is_missing_and_once_a_minute() {
+    fn a_missing_birth_is_requested_once_a_minute() {
         let (start, second) = (Timestamp(1_772_000_000_000), Duration::from_secs(1));
         let data = |seq| bytes(seq, vec![numbered(1, Wire::Float(1.0))]);
         let mut births = born();
@@ -491,7 +491,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_node_does_not_vouch_for_is_null() {
+    fn metrics_of_bad_quality_are_null() {
         let good = numbered(1, Wire::Float(1.0));
         let with = |quality: u32| {
             let values = vec![wire::Property { int: Some(quality) }];
@@ -587,7 +587,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_of_many_empty_things_is_refused_before_memory_is_taken_for_them() {
+    fn messages_with_too_many_entries_are_refused_before_allocation() {
         let metric = |inner: &[u8]| [&[0x12, u8::try_from(inner.len()).expect("short")], inner].concat();
         let nested = |tag: &[u8], inner: &[u8]| -> Vec<u8> {
             let mut length = Vec::new();
@@ -611,7 +611,7 @@ mod tests {
     }
 
     #[test]
-    fn births_are_kept_up_to_a_limit_and_the_quietest_node_goes_first() {
+    fn births_beyond_the_limit_evict_the_quietest_node() {
         let mut births = BirthCertificates::default();
         let birth = || {
             let all = (0..METRICS_MAX as u64 / 8)

@@ -184,7 +184,7 @@ mod tests {
 
         /// The tree of all filters finds what comparing them one by one finds.
         #[test]
-        fn a_tree_of_filters_covers_and_overlaps_as_each_of_them(
+        fn the_filter_tree_matches_pairwise_comparison(
             filters in prop::collection::vec(FILTER, 0..20),
             asked in FILTER,
         ) {
@@ -197,7 +197,7 @@ mod tests {
         }
 
         #[test]
-        fn to_cover_and_to_overlap_are_what_topics_show(one in FILTER, two in FILTER, topics in prop::collection::vec(TOPIC, 1..30)) {
+        fn covers_and_overlap_agree_with_matching_topics(one in FILTER, two in FILTER, topics in prop::collection::vec(TOPIC, 1..30)) {
             for topic in &topics {
                 let both = (matches(&one, topic), matches(&two, topic));
                 prop_assert!(!covers(&one, &two) || both.0 || !both.1, "{one} covers {two}, but not {topic}");
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn two_that_overlap_in_part_become_one_below_the_level_that_both_name() {
+    fn partly_overlapping_filters_merge_below_their_common_level() {
         let merged = |filters: &[&str]| cover(&set(filters), &set(&[]), Partial::Merged);
         assert_eq!(merged(&["tele/+/SENSOR", "tele/plug/+"]), ["tele/+/+"]);
         assert_eq!(merged(&["z/+", "z/bridge/#"]), ["z/+/#"]);
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_refused_filter_covered_is_asked_for_by_its_own_name() {
+    fn filters_under_a_refused_one_are_requested_themselves() {
         let wanted = set(&["site/#", "site/+/door", "site/a/door"]);
         assert_eq!(cover(&wanted, &set(&["site/#"]), Partial::Kept), ["site/+/door"]);
         assert_eq!(cover(&wanted, &set(&["site/#", "site/+/door"]), Partial::Kept), ["site/a/door"]);

@@ -334,7 +334,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_as_somebody_asked_for_it_or_they_hear_why_not() {
+    fn an_api_token_is_as_requested_or_explains_why_not() {
         let now = Timestamp(1_795_242_180_000);
         let token =
             |topic: &str, end: &str, now| ApiToken::new(" till ", vec![Scope::Events], topic, end, now);

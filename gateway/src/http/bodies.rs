@@ -97,7 +97,7 @@ mod tests {
     const SOON: Duration = Duration::from_millis(20);
 
     #[tokio::test]
-    async fn one_client_has_half_at_most_and_what_is_given_back_is_anothers() {
+    async fn one_client_gets_at_most_half_of_the_budget() {
         let room = BodyBudget::default();
         let client = |last: u8| IpAddr::from([192, 0, 2, last]);
         let (mut first, mut second, mut third) =

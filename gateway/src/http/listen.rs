@@ -168,7 +168,7 @@ mod tests {
 
     /// A reload, while somebody has connected and not asked yet.
     #[tokio::test]
-    async fn who_has_just_connected_gets_an_answer_before_the_end() {
+    async fn a_new_connection_is_answered_before_shutdown() {
         let (mut client, server) = tokio::io::duplex(1_024);
         let (stop, stopped) = watch::channel(false);
         let stage = Stage::default();
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn visitors_leave_descriptors_for_the_work() {
+    fn connections_leave_file_descriptors_for_other_work() {
         assert_eq!([32, 100, 1_024, usize::MAX].map(connections_max), [4, 38, 400, 400]);
         assert!(descriptors() > 0);
     }

@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_code_is_easy_to_type() {
+    fn a_code_has_no_ambiguous_letters() {
         let code = code().expect("a code");
         assert_eq!(code.len(), 11);
         assert!(!code.contains(['I', 'L', 'O', 'U']), "{code}");

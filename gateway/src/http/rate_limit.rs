@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_has_its_visitors_apart_and_all_of_them_together() {
+    fn a_proxys_visitors_are_limited_separately_and_together() {
         let (mut throttle, now) = (RateLimiter::default(), Timestamp(1_795_242_180_000));
         let proxy = IpAddr::from([192, 0, 2, 1]);
         let through = |visitor: u8| {

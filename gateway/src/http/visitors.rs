@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_dawdles_most_makes_room_and_whoever_is_answered_stays() {
+    async fn the_slowest_client_makes_room_and_answered_ones_stay() {
         let visitors = ConnectionTable::new(4);
         let alone = visitors.enter(address(1)).await;
         let first = visitors.enter(address(2)).await;

@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_and_a_sentence_with_them_go_to_the_journal_and_none_poses_as_another() {
+    fn journal_fields_are_complete_and_cannot_be_forged() {
         let (orders, inbox) = sync_channel(2);
         tracing::subscriber::with_default(tracing_subscriber::registry().with(Journal(orders)), || {
             tracing::warn!(message_id = 7, reason = "one\nPRIORITY=0", "a message is held");

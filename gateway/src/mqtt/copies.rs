@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn the_older_copy_hears_of_the_newer_one_and_never_the_other_way_round() {
+    fn only_the_older_copy_learns_of_the_newer() {
         let (old, new) = (mark(0, 1), mark(7, 1));
         let mut at_new = Copies::default();
         assert!(!at_new.hear(b"0badcafe 1", &new), "a test message");

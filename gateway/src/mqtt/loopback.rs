@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn one_new_connection_is_made_for_it_and_not_one_after_the_other() {
+    fn lost_test_messages_cause_a_single_reconnection() {
         let mut play = Play::proven();
         assert_eq!(play.due(41), sent(2));
         play.loopback.taken();
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn without_rights_it_is_asked_for_in_peace() {
+    fn missing_rights_cause_no_reconnection() {
         let mut play = Play::new();
         play.granted(0);
         for number in 1..5 {
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn where_it_ends_the_connection_it_is_left_alone_for_a_while() {
+    fn a_test_message_that_ends_connections_is_paused() {
         let mut play = Play::new();
         for (second, is_why) in [(0, false), (1, true)] {
             play.granted(second);
@@ -386,7 +386,7 @@ mod tests {
 
     /// A backlog of a week stands before it in the queue: no alarm. Where events come by themselves nothing is sent.
     #[test]
-    fn events_that_come_are_a_proof_and_give_it_more_time() {
+    fn arriving_events_postpone_the_test_message() {
         let mut play = Play::proven();
         for second in 2..300 {
             play.event_came(second);

@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn the_third_connection_in_a_row_that_is_cut_short_is_another_client() {
+    fn three_short_connections_in_a_row_mean_a_takeover() {
         let mut takeovers = Takeovers::default();
         for (cause, lasted, found) in [
             (Cause::Line, 4_000, Cause::Line),
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_broker_says_is_believed_at_once() {
+    fn a_takeover_reported_by_the_broker_counts_at_once() {
         let reason = Takeovers::default()
             .ended((Cause::TakenOver, "0x8E".into()), Duration::from_secs(4_000), "bar")
             .1;

@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn four_fifths_are_near() {
+    fn four_fifths_of_a_budget_are_near_its_end() {
         assert_eq!(standing(799, 1_000), BudgetState::Fine);
         assert_eq!(standing(800, 1_000), BudgetState::Near);
         assert_eq!(standing(999, 1_000), BudgetState::Near);

@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_button_acts_for_whom_it_was_made_and_in_its_time() {
+    fn a_button_works_for_its_recipient_until_it_expires() {
         let (nino, other) = (ContactId::from("nino"), ContactId::from("giorgi"));
         let id = seal(1).close(&token(), &nino);
         let open = |seal: ButtonSigner, id: &str, who: &ContactId, now| seal.open(id, who, Timestamp(now));
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_fits_a_lists_row() {
+    fn the_longest_token_fits_a_list_row() {
         let token = ButtonToken {
             subject: ButtonSubject::Question(i64::MAX),
             action: "x".repeat(ACTION_MAX),
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_shows_no_key() {
+    fn debug_output_hides_the_key() {
         let shown = format!("{:?}", seal(1));
         assert!(shown.starts_with("Seal(") && !shown.contains("key") && shown.len() < 30, "{shown}");
     }

@@ -180,7 +180,7 @@ mod tests {
     use crate::outbox::message::{Header, Media, Part};
 
     #[test]
-    fn few_go_one_by_one_unless_they_are_late_or_the_pair_limit_is_near() {
+    fn few_messages_merge_only_when_late_or_limited() {
         let now = Timestamp(1_000_000_000);
         let check = |count, late_s, pressed, expected| {
             let waiting = WaitingMessages { count, oldest: now - Duration::from_secs(late_s) };
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_digest_is_as_careful_and_lasts_as_long_as_the_members_without_words_too() {
+    fn members_without_text_count_for_policy_and_expiry() {
         use OnUnknown::{Hold, Retry};
         for (of_the_last, now, expected) in [
             ((Retry, 5), 0, (Retry, 7)),
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_200_are_told_in_words_and_the_others_are_counted_by_rule() {
+    fn a_digest_lists_200_and_counts_the_rest_by_rule() {
         let mut gathering = Gathering::default();
         for id in 0..205 {
             let words = gathering.has_words_left().then(|| words("hot")).flatten();
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_digest_goes_to_the_newest_address_that_can_be_read_or_not_at_all() {
+    fn a_digest_goes_to_the_newest_readable_address() {
         let to = |addresses: &[Option<&str>]| {
             let mut gathering = Gathering::default();
             for (id, address) in (0..).zip(addresses) {

@@ -51,7 +51,7 @@ mod tests {
     use crate::ids::StoreTag;
 
     #[test]
-    fn a_button_leaves_sealed_for_a_day_and_a_template_takes_as_many_as_it_has() {
+    fn buttons_are_signed_and_templates_take_only_their_number() {
         let now = Timestamp(1_790_000_000_000);
         let seal = ButtonSigner::new(StoreTag::new("tag"), [7; 32]);
         let nino = "nino".into();

@@ -477,7 +477,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_have_gone_out_waits_longer_each_time_and_counts() {
+    fn ambiguous_attempts_back_off_and_count() {
         let wait = |tries| seconds(unknown("x", tries, OnUnknown::Hold, NOW).not_before);
         assert_eq!([1, 2, 6, 7, 30].map(wait), [15, 30, 480, 900, 900].map(Some));
         let ambiguous = ApiAnswer::Ambiguous { detail: "x".into(), http_status: None, fbtrace_id: None };
@@ -495,7 +495,7 @@ mod tests {
 
     /// A failure that comes as a status: it surely did not arrive, so it is sent again, but not for ever.
     #[test]
-    fn a_status_is_judged_like_an_answer_but_nothing_is_ambiguous() {
+    fn a_failed_status_is_retried_but_not_for_ever() {
         use State::{Failed, Held, Queued};
         let check = |class, tries, state, wait: Option<i64>| {
             let told = refusal(class);

@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_form_reads_back() {
+    fn message_forms_read_back_as_written() {
         for form in
             [MessageForm::Free, MessageForm::Template { name: "alarm_v1".into(), language: "en_US".into() }]
         {
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_that_is_wanted_must_be_there_and_a_window_lasts_a_day_less_five_minutes() {
+    fn templates_need_their_header_and_windows_end_five_minutes_early() {
         let facts = |header: Option<&str>, names: &[&str]| {
             let names = names.iter().map(|name| (*name).to_owned()).collect();
             let (status, header) = ("APPROVED".into(), header.map(str::to_owned));

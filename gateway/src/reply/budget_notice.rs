@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_owner_hears_of_a_limit_before_it_stops_anything_and_when_it_does() {
+    fn owners_are_warned_before_and_at_a_limit() {
         let budget = Budget { messages: 100, exceeded_from: Severity::Critical };
         let of_budget = |spent| of_budget(&"main".into(), &budget, spent, "2026-11");
         let of_people = |people| of_people(people, 250, "2026-11-21");

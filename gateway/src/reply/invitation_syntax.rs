@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_invitation_is_none_and_what_is_incomplete_says_so() {
+    fn other_texts_are_no_invitation_and_incomplete_ones_are_refused() {
         for text in [
             "invite everybody to the party",
             "please invite +995555123456 Maka",
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn eight_rights_and_no_more() {
+    fn an_invitation_lists_at_most_eight_rights() {
         let wanted = |count: usize| {
             let gives: Vec<String> = (0..count).map(|number| format!("role{number}")).collect();
             read(&format!("invite +995555123456 Maka as {}", gives.join(", ")), &Locale::default())

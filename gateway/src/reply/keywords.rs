@@ -174,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rest_is_had_in_several_languages_and_only_as_a_whole() {
+    fn snooze_is_understood_in_several_languages_as_whole_words() {
         let hours = |count: u64| Some(BuiltInButton::Snooze(Duration::from_secs(count * 3_600)));
         for (words, expected) in [
             ("snooze", hours(1)),

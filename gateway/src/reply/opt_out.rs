@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_whole_text_counts() {
+    fn only_the_whole_text_is_an_opt_out() {
         let words = Words::default().with(["halt".to_owned()].into_iter(), std::iter::empty());
         for (text, wish) in [
             ("STOP", Some(ConsentWord::Stop)),

@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_leads_the_gateway_only_to_hosts_that_the_rule_names() {
+    fn files_are_fetched_only_from_hosts_in_the_rule() {
         let attach = |hosts: &[&str]| Attachment {
             kind: Kind::Image,
             from: FileSource::Payload,

@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_says_what_it_always_said() {
+    fn message_templates_render_as_jinja_does() {
         let payload = json!({ "c": -3, "list": [3, 1, 2], "name": "ბარი", "on": true });
         for (message, expected) in [
             (

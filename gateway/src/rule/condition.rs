@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn a_condition_is_yes_no_or_says_why_it_cannot_be_judged() {
+    fn a_condition_is_true_false_or_an_explained_error() {
         let check = |condition: &str, payload: Json, expected: Result<bool, &str>| {
             assert_eq!(
                 judge(condition, &payload),
@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn a_side_that_does_not_decide_is_not_asked() {
+    fn boolean_operators_short_circuit() {
         let guarded = "payload.celsius is number and payload.celsius > 3";
         assert_eq!(judge(guarded, &json!({"celsius": "warm"})), Ok(false));
         assert_eq!(judge(guarded, &json!({"celsius": 4})), Ok(true));
@@ -488,7 +488,7 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_for_what_is_missing_gets_an_answer() {
+    fn missing_values_can_be_tested_for() {
         all(
             json!({"null": null, "three": 3, "text": "x", "list": [1, null, 5]}),
             &[
@@ -594,7 +594,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_filter_test_or_function_is_found_before_the_first_event() {
+    fn unknown_filters_tests_and_functions_are_found_early() {
         let check = crate::rule::template::check_condition;
         for (condition, what) in [
             ("payload.x and payload.y is nosuchtest", "there is no test `nosuchtest`"),

@@ -230,7 +230,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_offer_comes_back_from_its_button() {
+    fn built_in_buttons_read_back_as_written() {
         let locale = Locale::default();
         for (offer, id, title) in [
             (BuiltInButton::Acknowledge, ":acknowledge", "I take care"),

@@ -393,7 +393,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_that_was_compiled_before_says_what_it_said() {
+    fn a_reused_compiled_template_renders_the_same() {
         let engine = Environment::new();
         let names = Value::from(BTreeMap::from([("unit", "7")]));
         for _ in 0..2 {

@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_text_sets_itself_is_no_name_of_the_event() {
+    fn variables_set_in_a_template_are_no_event_names() {
         let message = "{% set warm = payload.c %}{% for n in range(3) %}{{ n + loop.index + warm }}{% endfor %}{{ unti }}";
         let names = |names: BTreeSet<String>| names.into_iter().collect::<Vec<_>>().join(" ");
         assert_eq!(names(names_in_message(message)), "payload unti");

@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn the_packages_example_is_known_and_the_first_configuration_is_good() {
+    fn setup_recognises_the_packaged_example_and_writes_a_valid_file() {
         assert!(EXAMPLE.iter().all(|line| include_str!("../../../config/bellwire.toml").contains(line)));
         let draft = Draft { path: "x.toml".into(), text: FIRST.to_owned(), is_new: true, is_moved: false };
         draft.connection().expect("good");

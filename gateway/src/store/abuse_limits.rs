@@ -67,7 +67,7 @@ mod tests {
     /// Acts of the last minute, and refusals of the last quarter of an hour: a word, how long ago it came, and what it
     /// counts as: acts, hurried, refusals.
     #[test]
-    fn a_person_stands_by_what_came_of_late() {
+    fn recent_acts_and_refusals_are_counted() {
         let (second, minute, quarter) = (1_000, 60_000, 900_000);
         for (word, ago_ms, counts) in [
             ("command", second, (1, 0, 0)),

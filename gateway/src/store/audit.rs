@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn in_steps_and_from_the_end_it_finds_the_same() {
+    fn stepwise_and_tail_verification_agree() {
         let (_directory, store) = store(5);
         let begun = store.verify_on(ChainPosition::default(), 2).expect("read").expect("holds");
         assert_eq!((begun.id, begun.at_end), (2, false));
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn every_changed_removed_or_inserted_byte_of_every_field_is_found() {
+    fn every_altered_byte_of_an_audit_field_is_found() {
         const ROWS: i64 = 3;
         let (_directory, store) = store(ROWS);
         store.sql.execute_batch("DROP TRIGGER audit_is_not_changed").expect("lax");
@@ -365,7 +365,7 @@ mod tests {
     /// Turns every bit of the page that holds the chain, where the file lies: whoever can write there needs no SQL. What
     /// still verifies says the same as before.
     #[test]
-    fn a_bit_turned_in_the_file_is_found_or_changes_nothing() {
+    fn a_flipped_bit_in_the_file_is_found_or_harmless() {
         let (directory, store) = store(3);
         let number = |sql: &str| -> i64 { store.sql.query_row(sql, [], |row| row.get(0)).expect(sql) };
         let root = number("SELECT rootpage FROM sqlite_master WHERE name = 'audit'");
@@ -398,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn it_names_nobody() {
+    fn audit_rows_contain_pseudonyms_only() {
         let (_directory, store) = store(1);
         let row = store.audit(1).expect("read").remove(0);
         assert!(row.who.starts_with("p-") && row.message.len() == 16, "{row:?}");

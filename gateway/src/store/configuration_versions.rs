@@ -177,7 +177,7 @@ mod tests {
     use crate::store::tests::NOW;
 
     #[test]
-    fn a_version_is_kept_once_with_what_changed_and_what_became_of_it() {
+    fn a_version_is_saved_once_with_its_changes_and_outcome() {
         let (_folder, store) = Store::in_new_folder();
         let first = store.keep_version("a = 1\n", "file", NOW).expect("kept");
         assert_eq!(
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_start_says_which_version_holds_and_which_was_never_written() {
+    fn a_start_settles_which_version_is_in_force() {
         let (_folder, store) = Store::in_new_folder();
         store.runs_with("a = 1\n", NOW).expect("written");
         let lost = store.keep_version("a = 2\n", "page", NOW).expect("kept");

@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waited_at_the_backup_is_held_until_it_is_released() {
+    fn messages_waiting_at_the_backup_are_held_until_release() {
         let (folder, store) = Store::in_new_folder();
         let queued = composed(&store);
         let by_window = held_for_window(&store, &lane("giorgi"), Vec::new());
@@ -383,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn alerts_from_before_the_backup_are_told_when_they_are_released_and_new_ones_at_once() {
+    fn only_alerts_from_before_the_backup_wait_for_release() {
         let (folder, store) = Store::in_new_folder();
         store.begin_copy(TAKEN, false, RESTORED, &mut Rng::seeded(9)).expect("begun");
         let store = again(&folder, store);
@@ -395,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_of_a_copy_has_a_higher_number_though_the_clock_stands() {
+    fn a_copy_of_a_copy_has_a_higher_number() {
         let (folder, store) = Store::in_new_folder();
         let mut numbers = vec![store.copy_number().expect("read")];
         let mut store = store;
@@ -416,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_is_sound_and_one_that_is_not_is_found() {
+    fn a_damaged_snapshot_is_detected() {
         let (folder, store) = Store::in_new_folder();
         for _ in 0..200 {
             composed(&store);

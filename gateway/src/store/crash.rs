@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_at_two_deaths_is_set_aside_and_one_at_a_single_death_is_not() {
+    fn an_event_is_set_aside_after_two_crashes() {
         let folder = tempfile::tempdir().expect("a folder");
         let first = Crashes::open(folder.path());
         first.begin(&[1, 2, 3]);

@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_after_an_emptied_table_is_not_forgotten_with_what_was_told() {
+    fn events_after_an_emptied_table_are_not_forgotten() {
         let (_folder, store, id) = with_a_message();
         store.move_to(id, &Next::to(State::Sent, "sent"), NOW).expect("moved");
         let (until, _) = told(&store)[0].clone();

@@ -101,7 +101,7 @@ mod tests {
     use crate::ids::InboxId;
 
     #[test]
-    fn whom_a_hub_has_to_forget_is_owed_until_it_has() {
+    fn an_erasure_is_owed_until_the_hub_confirms_it() {
         let (_folder, store) = Store::in_new_folder();
         let (main, now) = (ConnectionName("main".into()), Timestamp(1_900_000_000_000));
         store

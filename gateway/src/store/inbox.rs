@@ -225,7 +225,7 @@ mod tests {
     const NOW: Timestamp = Timestamp(1_795_240_800_000);
 
     #[test]
-    fn a_body_waits_until_it_was_read_and_a_damaged_one_is_put_aside() {
+    fn a_webhook_waits_until_read_and_damaged_ones_are_skipped() {
         let (_folder, store) = Store::in_new_folder();
         let waits = || store.has_webhooks().expect("read");
         let next =
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_reply_quotes_is_known_or_may_be_under_way() {
+    fn a_quoted_message_is_known_or_may_be_in_flight() {
         let (_folder, store) = Store::in_new_folder();
         let lane = Conversation { connection: "main".into(), contact: "nino".into() };
         let to = Recipient::parse("+15550100123").expect("a number");

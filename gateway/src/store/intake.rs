@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn what_never_happened_is_not_counted() {
+    fn only_effects_that_happened_are_counted() {
         let (_folder, store) = Store::in_new_folder();
         let mut one = decision("a");
         one.effects.truncate(1);
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_is_told_of_has_its_word() {
+    fn an_ignored_event_has_its_reason() {
         let (_folder, store) = Store::in_new_folder();
         let ignored = |why| vec![("door".into(), why)];
         let unreadable = || ignored(Ignored::Undecodable(EvaluationError::of("no JSON")));
@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn who_stopped_is_held_unless_they_may_not_and_what_was_held_is_on_record() {
+    fn messages_to_opted_out_people_are_held_with_a_reason() {
         let (_folder, store) = Store::in_new_folder();
         for contact in ["nino", "dato"] {
             store.consent(&contact.into(), false, "test", NOW, NOW).expect("kept");

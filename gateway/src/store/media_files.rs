@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_kept_is_swept() {
+    fn unreferenced_media_files_are_deleted() {
         let folder = tempfile::tempdir().expect("a folder");
         let shelf = MediaFiles::new(folder.path().to_owned());
         assert_eq!(shelf.sweep(&[]).expect("swept"), 0);

@@ -219,7 +219,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_state_of_a_file_is_read_as_it_was_written() {
+    fn each_file_state_reads_back_as_written() {
         for (state, word) in [
             (FileState::Wanted, "wanted"),
             (FileState::Kept, "kept"),

@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_wanted_no_more_goes_and_the_rest_keeps_its_time() {
+    fn unwanted_subscriptions_go_and_others_keep_their_time() {
         let (_folder, store) = Store::in_new_folder();
         let all = |filters: &[&str]| filters.iter().map(|filter| (*filter).to_owned()).collect::<Vec<_>>();
         store.keep_subscriptions(&all(&["a/#", "b"]), Timestamp(1)).expect("written");

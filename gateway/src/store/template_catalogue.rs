@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn the_catalogue_says_what_a_template_is_and_lets_go_what_waited_for_it() {
+    fn an_approved_template_releases_messages_waiting_for_it() {
         let (_folder, store) = Store::in_new_folder();
         let (main, (name, language)) = (ConnectionName::from("main"), ("door", "en"));
         let listed = || store.listed(&main, &template()).expect("read");

@@ -76,7 +76,7 @@ mod tests {
     use crate::store::tests::{MILLISECOND, NOW, held, lane, state};
 
     #[test]
-    fn a_window_is_open_until_its_end_and_then_nobody_knows() {
+    fn a_window_is_open_until_its_end_then_unknown() {
         let (_folder, store) = Store::in_new_folder();
         let (nino, end) = (lane("nino"), window_end(NOW));
         let at = |now| store.window(&nino, now).expect("read");

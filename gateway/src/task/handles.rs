@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_outage_leaves_no_long_queue_of_ticks() {
+    fn only_the_newest_64_read_receipts_are_queued() {
         let marks = ReadReceipts::default();
         let mark = |number: usize| ReadReceipt {
             connection: ConnectionName("main".into()),

@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_and_its_sending_are_one_commit_and_so_are_an_answer_and_what_leaves_next() {
+    fn each_send_shares_a_commit_with_its_cause() {
         let site = Site::new();
         let first = site.write(1, true).expect("on disk");
         assert_eq!((posts(&first).len(), site.states()), (1, vec!["1 sending".to_owned()]));
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_that_is_not_on_disk_was_not_taken() {
+    fn a_turn_without_a_commit_is_rolled_back() {
         let site = Site::new();
         assert!(site.write(1, false).is_none());
         assert!(site.turns.is_idle(), "it waits for no answer");
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn all_leave_in_time_and_never_more_than_may_be_under_way() {
+    fn all_messages_leave_within_the_in_flight_limit() {
         let site = Site::new();
         let mut waiting = posts(&site.write(100, true).expect("on disk"));
         assert_eq!(waiting.len(), IN_FLIGHT_MAX);
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_into_a_turn_is_the_next_ones() {
+    fn steps_beyond_the_limit_run_in_the_next_turn() {
         let site = Site::new();
         let change = || SchedulerEffect::Commit(MessageUpdate::SetBack { by: Duration::from_secs(1) });
         let first = site.turn(StepStart::Rest(std::iter::repeat_with(change).take(STEPS_MAX + 10).collect()));
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restriction_from_a_clock_that_was_set_back_lasts_no_longer() {
+    fn a_clock_set_back_lengthens_no_restriction() {
         let lane = Conversation { connection: "main".into(), contact: "nino".into() };
         let (mut sender, hour) = (Scheduler::new(BTreeMap::new()), Duration::from_secs(3_600));
         for (at, opens) in [(NOW - hour, NOW + hour * 5), (NOW + hour * 3, NOW + hour * 6)] {
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_about_to_end_lets_nothing_new_leave() {
+    fn stopping_sends_nothing_new() {
         let site = Site::new();
         site.turns.stop();
         assert!(posts(&site.write(1, true).expect("on disk")).is_empty());

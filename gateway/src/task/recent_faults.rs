@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn what_heals_at_once_is_seen_by_whoever_looks_every_five_seconds() {
+    fn a_brief_fault_stays_visible_for_ten_seconds() {
         let mut passing = Passing::default();
         assert!(!passing.is_now(None, seconds(0)), "there was nothing");
         assert!(passing.is_now(lost(), seconds(0)));
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_again_is_there_until_it_has_stayed_away_for_two_minutes() {
+    fn a_repeated_fault_stays_visible_for_two_minutes() {
         let mut passing = Passing::default();
         passing.came_again("lost".into(), seconds(0));
         assert_eq!((passing.shown(seconds(9)), passing.shown(seconds(11))), (lost(), None));

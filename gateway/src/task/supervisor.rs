@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_first_task_that_ends_is_named_and_the_rest_are_drained() {
+    async fn the_first_task_to_end_is_named_and_others_drained() {
         let (mut tasks, end) = (Tasks::default(), Endings::default());
         tasks.spawn("goes on", std::future::pending());
         tasks.spawn("ends", async {});
@@ -155,7 +155,7 @@ mod tests {
 
     /// What a request under way leads to is still taken.
     #[tokio::test]
-    async fn the_last_are_told_when_the_others_have_ended() {
+    async fn last_tasks_stop_after_the_others_ended() {
         let (mut tasks, end) = (Tasks::default(), Endings::default());
         let (to_last, mut from_request) = tokio::sync::mpsc::channel(1);
         let told = end.draining();

@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_of_the_hubs_is_told_in_its_own_words() {
+    fn a_hub_refusal_keeps_its_own_words() {
         let revoked =
             r#"{"error":{"code":190,"error_data":{"details":"it was revoked; enrol the site again"}}}"#;
         let Hop::Settled(ApiAnswer::Refused(refusal)) = hop(401, Some("refused"), revoked) else {
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_hub_does_not_take_now_closes_its_own_severity() {
+    fn a_busy_hub_is_a_hub_throttle() {
         let Hop::NotSent(ApiAnswer::Refused(refusal)) = hop(429, Some("again"), "too much\n") else {
             panic!("nothing was sent")
         };

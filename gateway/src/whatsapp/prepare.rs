@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_free_message_names_its_row_and_its_buttons_are_signed() {
+    fn a_free_message_has_its_callback_and_signed_buttons() {
         let sent = sent(&Choice::Free);
         assert_eq!(sent["biz_opaque_callback_data"], "bellwire/tag/7");
         assert_eq!(sent["type"], "interactive");
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_template_takes_as_many_buttons_as_it_has_and_one_that_is_gone_is_written_freely() {
+    fn templates_limit_their_buttons_and_missing_ones_go_free() {
         let sent_as = |index| sent(&Choice::Template { index, quick_replies: 1 });
         assert_eq!(
             (&sent_as(0)["type"], &sent_as(0)["template"]["name"]),

@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_of_a_query_is_decoded_and_what_is_no_escape_stays() {
+    fn query_values_are_decoded_and_invalid_escapes_kept() {
         for (text, expected) in [
             ("a%2Bb+c%20d", "a+b c d"),
             ("%C3%BC", "ü"),

@@ -299,7 +299,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_name_leads_to_this_machine_and_nothing_to_where_clouds_keep_secrets() {
+    fn uploads_fetch_nothing_from_loopback_or_metadata_addresses() {
         for (ip, is_local, may) in [
             ("192.168.1.20", false, true),
             ("127.0.0.1", true, true),
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_link_out_of_the_folder_and_a_pipe_are_no_files() {
+    async fn links_out_of_the_folder_and_pipes_are_refused() {
         let folder = tempfile::tempdir().expect("a folder");
         let inside = folder.path().join("motion");
         std::fs::create_dir(&inside).expect("made");

@@ -101,7 +101,7 @@ fn a_yes_counts_until_there_are_enough() {
 }
 
 #[test]
-fn a_no_ends_a_request_and_what_does_not_count_is_answered() {
+fn a_no_ends_a_request_and_invalid_votes_are_answered() {
     let declined = [
         "audit declined by dato: request 7: Declined",
         "to nino over main under asked: ❌ Dato does not agree: Open gate",

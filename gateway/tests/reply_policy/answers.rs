@@ -11,7 +11,7 @@ fn refused() -> Interpretation {
 }
 
 #[test]
-fn the_fifth_refusal_is_answered_last_and_the_owner_hears_of_it() {
+fn the_fifth_refusal_locks_out_and_tells_the_owner() {
     let mut site = Site::new(ReplyFacts::default());
     site.standing.refusals = 3;
     let refusal = ["refused levan: no right", "audit refused by levan: no right"];
@@ -37,7 +37,7 @@ fn the_fifth_refusal_is_answered_last_and_the_owner_hears_of_it() {
 }
 
 #[test]
-fn whoever_hurries_is_told_once() {
+fn a_person_sending_too_fast_is_told_once() {
     let mut site = Site::new(ReplyFacts::default());
     let hurried = Interpretation::Hurried { contact: "levan".into() };
     let found = site.follows("levan", &hurried);
@@ -64,7 +64,7 @@ fn an_alert_is_acknowledged_by_the_first() {
 }
 
 #[test]
-fn what_the_alerts_are_told_is_on_record_if_a_person_says_it() {
+fn alert_commands_by_people_are_audited() {
     let site = Site::new(ReplyFacts::default());
     let nino = Person { name: "Nino".into(), contact: Some("nino".into()) };
     let alert = AlertKey { rule: "freezer".into(), key: "bar".into() };

@@ -115,7 +115,7 @@ fn over_another_number_nothing_is_quoted_or_marked() {
 }
 
 #[test]
-fn what_the_broker_did_is_told_only_when_it_goes_wrong() {
+fn only_failed_publishing_is_told() {
     let site = Site::new(ReplyFacts::default());
     let context = site.config.context(&site.seal, NOW);
     let to = "to nino over main under asked: ❌ Open gate was not done: ";
@@ -166,7 +166,7 @@ fn an_end_told_by_the_devices_own_link_is_recorded() {
 }
 
 #[test]
-fn a_request_that_nobody_agreed_to_ends_and_whoever_waited_hears_so() {
+fn an_expired_request_ends_and_its_asker_is_told() {
     let site = Site::new(ReplyFacts::default());
     let context = site.config.context(&site.seal, NOW);
     for (confirm, is_told) in [(true, false), (false, true)] {

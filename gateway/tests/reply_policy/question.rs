@@ -21,7 +21,7 @@ fn event(identity: Identity) -> Event {
 }
 
 #[test]
-fn everybody_who_is_asked_gets_the_choices_and_what_the_clock_will_decide() {
+fn a_question_shows_its_choices_and_the_default() {
     let site = Site::new(ReplyFacts::default());
     let context = site.config.context(&site.seal, NOW);
     let question = &site.config.questions[0];
@@ -36,7 +36,7 @@ fn everybody_who_is_asked_gets_the_choices_and_what_the_clock_will_decide() {
 }
 
 #[test]
-fn a_repetition_is_known_by_what_its_sender_tells_of_it() {
+fn a_repeated_question_is_recognised_by_its_identity() {
     let site = Site::new(ReplyFacts::default());
     let question = &site.config.questions[0];
     let to = |data: &[u8]| ReplyTo { topic: "pos/1/decision".into(), correlation: Some(data.to_vec()) };

@@ -8,7 +8,7 @@ use super::*;
 const ADDRESS: &str = "+995555123456";
 
 #[test]
-fn rights_follow_the_first_user_of_a_number_until_it_changes_hands() {
+fn rights_follow_the_first_user_of_a_number() {
     use Identity::{Changed, First, Former, Known, Moved};
     let at = |minutes: i64| Timestamp(NOW.0 + minutes * 60_000);
     let known = |user: &str, since| KnownUser {
@@ -41,7 +41,7 @@ fn rights_follow_the_first_user_of_a_number_until_it_changes_hands() {
 }
 
 #[test]
-fn nothing_acts_for_whoever_it_may_not_be_and_the_owner_hears_why() {
+fn uncertain_senders_do_not_act_and_owners_are_told() {
     let site = Site::new(ReplyFacts::default());
     let (context, over) = (site.config.context(&site.seal, NOW), ConnectionName("main".into()));
     let nino = &site.config.people.contacts[&ContactId::from("nino")];
@@ -100,7 +100,7 @@ fn the_newest_stop_or_start_counts_and_is_answered_once() {
 }
 
 #[test]
-fn a_number_that_was_asked_for_is_shown_to_the_owner() {
+fn a_shared_number_is_shown_to_the_owner() {
     let site = Site::new(ReplyFacts::default());
     let numbers = vec![Phone::parse("+1 555 010 0177").expect("a number")];
     let reply = InboundMessage { content: InboundContent::SharedNumber(numbers), ..wrote("") };

@@ -26,7 +26,7 @@ fn meets(reply: &InboundMessage, facts: &StrangerFacts) -> Vec<String> {
 }
 
 #[test]
-fn a_stranger_gets_one_answer_a_day_and_the_owner_sees_who_it_was() {
+fn a_stranger_is_answered_once_and_the_owner_told() {
     let answered = StrangerFacts { is_answered: true, ..StrangerFacts::default() };
     let found = meets(&wrote("hello"), &answered);
     assert_eq!(found[..2], ["nothing: the sender is no contact", "met +995555777777, answered: true"]);
@@ -115,7 +115,7 @@ fn whoever_is_invited_joins_declines_or_is_asked_again() {
 }
 
 #[test]
-fn an_invitation_is_void_once_its_owner_may_not_give_it() {
+fn an_invitation_is_void_when_its_inviter_lost_permission() {
     for (by, roles) in [("dato", vec!["manager"]), ("nobody", vec![]), ("nino", vec!["cook"])] {
         let roles = roles.into_iter().map(str::to_owned).collect();
         let guest = Guest { by: by.into(), roles, ..guest() };

@@ -188,7 +188,7 @@ mod tests {
 
     /// Whoever removes a chain with its head is told on by a chain that saw it.
     #[test]
-    fn a_whole_chain_is_missed_though_its_head_is_gone_too() {
+    fn a_missing_audit_chain_is_found_without_its_head() {
         let (log, mut heads) = chains(NOW.0 - DAY);
         heads.remove("a");
         assert_eq!(flaws(&log[4..], &heads), ["entry 4 of a is missing: entry 3 of b names it"]);
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ended_by_age_is_not_missed_and_what_did_not_is() {
+    fn only_audit_entries_that_did_not_expire_are_missed() {
         let keeps = i64::try_from(Log::Audit.keeps().as_millis()).expect("days");
         let (old, heads) = chains(NOW.0 - keeps - DAY);
         assert!(flaws(&old[2..], &heads).is_empty(), "the first two are over");

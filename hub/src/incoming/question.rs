@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn the_words_fit_where_they_stand() {
+    fn question_texts_fit_whatsapps_limits() {
         for language in [Language::English, Language::German, Language::French, Language::Spanish] {
             let (text, button) = words(language);
             assert!(text.chars().count() <= 1_024 && button.chars().count() <= 20, "{button}");

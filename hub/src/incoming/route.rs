@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rules_in_their_order() {
+    fn routing_rules_apply_in_order() {
         let message = Item { from: names("491511"), ..Item::default() };
         let status = Item::default();
         let notice = Item { is_notice: true, ..Item::default() };

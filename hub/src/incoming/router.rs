@@ -426,7 +426,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn many_sites_are_given_theirs_at_a_time_and_each_in_its_order() {
+    async fn sites_are_served_together_and_each_in_order() {
         let engine = Memory::default();
         let sites: Vec<_> = (0..40).map(|at| (format!("s{at}"), vec![format!("49{at:02}")])).collect();
         let messages: Vec<_> =
@@ -441,7 +441,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_person_chose_decides_about_what_stands_behind_it_in_the_same_body() {
+    async fn a_choice_routes_later_messages_of_its_body() {
         let engine = Memory::default();
         let sites = ["a", "b"].map(|name| (name.to_owned(), vec!["491511".to_owned()]));
         let tap = json!({ "from": "491511", "id": "tap", "type": "interactive",
@@ -453,7 +453,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_that_cannot_be_read_is_set_aside_and_the_next_is_given() {
+    async fn an_unreadable_body_is_set_aside_without_blocking_others() {
         let engine = Memory::default();
         let broken = Appended { sequence: 1, subject: "raw.meta".into(), body: "{".into() };
         let bodies = vec![broken, body(2, &[text("491511", "words")])];
@@ -463,7 +463,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn much_that_waits_is_read_while_what_was_read_is_given() {
+    async fn the_backlog_is_read_while_bodies_are_routed() {
         let engine = Memory::default();
         for at in 0..100_u64 {
             let one = body(at, &[text("491511", &format!("m{at:03}"))]);

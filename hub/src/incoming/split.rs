@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_body_of_metas_is_said_to_be_so() {
+    fn a_body_not_from_meta_is_refused() {
         for body in ["", "{}", r#"{"entry":[{}]}"#] {
             assert!(split(body.as_bytes()).is_err(), "{body}");
         }

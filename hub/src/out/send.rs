@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_key_gets_the_same_answer_and_meta_gets_it_once() {
+    async fn a_repeated_key_gets_one_post_and_one_answer() {
         let (engine, meta) =
             (Memory::default(), Meta::that(Posted::Answered(accepted(), Some("wamid.1".into()))));
         for nonce in ["a", "b", "c"] {
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_begun_that_was_stored_while_its_acknowledgement_was_lost_is_ours() {
+    async fn a_stored_claim_with_a_lost_acknowledgement_is_ours() {
         let (engine, meta) = (Memory::default(), Meta::that(Posted::Answered(accepted(), None)));
         engine.loses_next_create.store(true, Ordering::Relaxed);
         assert_eq!(send(&engine, &meta, "shop", &out("d", 0), "a").await, Told::Answer(accepted()));
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_did_not_leave_may_leave_again_under_the_same_key() {
+    async fn an_unsent_message_may_be_sent_again_under_its_key() {
         let (engine, retry_after) = (Memory::default(), Duration::from_secs(2));
         let meta = Meta::that(Posted::NotSent { why: "no line".into(), retry_after });
         let again = Told::Again { why: "no line".into(), retry_after };
@@ -304,7 +304,7 @@ mod tests {
 
     /// The first request hung on its way for 30 s, the second began, and its line broke: its hub is at it.
     #[tokio::test]
-    async fn what_began_late_is_not_given_up_while_its_hub_asks_meta() {
+    async fn a_late_claim_is_kept_while_its_hub_posts() {
         let (engine, meta) = (Memory::default(), Meta::that(Posted::Unknown("no answer".into())));
         let key = format!("shop.{}", &crate::sites::digest("bellwire/0badcafe/7/1")[..32]);
         let (told, revision) =
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_hub_left_begun_is_waited_for_and_then_unknown_for_ever() {
+    async fn an_abandoned_claim_becomes_unknown_after_a_wait() {
         let (engine, meta) = (Memory::default(), Meta::that(Posted::Answered(accepted(), None)));
         let key = format!("shop.{}", &crate::sites::digest("bellwire/0badcafe/7/1")[..32]);
         let begun = Sent { nonce: "dead".into(), digest: "d".into(), waited: 0, answer: None };

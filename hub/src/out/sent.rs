@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_state_has_its_step() {
+    fn each_stored_state_has_its_next_step() {
         let answer = Answer { status: 200, body: "{}".into(), is_unknown: false };
         let begun = Sent { nonce: "theirs".into(), digest: "d".into(), waited: 0, answer: None };
         let late = Sent { waited: 31, ..begun.clone() };
@@ -91,7 +91,7 @@ mod tests {
     }
     /// Hubs of two versions run beside each other during an upgrade.
     #[test]
-    fn a_row_of_an_older_or_a_newer_hub_is_read() {
+    fn rows_of_older_and_newer_hubs_are_read() {
         let older: Sent =
             serde_json::from_str(r#"{"nonce":"n","digest":"d","answer":null}"#).expect("the first version's");
         assert_eq!((older.waited, older.answer), (0, None));

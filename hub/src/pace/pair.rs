@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_critical_leaves_after_a_flood_of_others_and_goes_first() {
+    async fn critical_messages_still_leave_after_a_flood() {
         let engine = Memory::default();
         let hubs = hubs(&engine);
         taken(&hubs, Severity::Warning, 100, NOW).await;
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_the_engine_it_comes_again_and_no_person_is_closed() {
+    async fn a_lost_engine_answer_closes_no_person() {
         let engine = Memory::default();
         let pairs = Pairs::new(engine.clone());
         engine.loses_next_create.store(true, Ordering::Relaxed);

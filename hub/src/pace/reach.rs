@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn who_was_written_to_counts_for_a_day_and_the_hour_that_a_row_may_be_late() {
+    fn people_written_to_count_for_25_hours() {
         let all = written(&[("a", HOUR * 25), ("b", HOUR * 24), ("c", HOUR * 2), ("a", HOUR)]);
         assert_eq!(all.count(NOW), 3, "the newest of a person counts");
         assert_eq!((all.count(NOW + HOUR), all.count(NOW + HOUR * 24)), (2, 0));
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_tenth_is_for_critical_messages_and_who_is_counted_is_written_to_again() {
+    fn the_last_tenth_is_for_critical_messages_and_known_people() {
         let names: Vec<String> = (0..9).map(|at| format!("p{at}")).collect();
         let people: Vec<(&str, Duration)> = names.iter().map(|name| (name.as_str(), HOUR * 2)).collect();
         let (all, none) = (written(&people), BTreeMap::new());
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_hub_counts_what_it_wrote_before_it_is_brought_back() {
+    async fn a_hub_counts_its_own_unread_rows() {
         let engine = Memory::default();
         let (told, written) = watch::channel(Arc::new(Written::default()));
         let reach = Reach::new(&engine, written);

@@ -104,7 +104,7 @@ mod tests {
     use crate::engine::memory::Memory;
 
     #[tokio::test]
-    async fn a_code_is_good_once_and_a_second_one_rotates_the_token() {
+    async fn a_code_works_once_and_a_second_rotates_the_token() {
         let engine = Memory::default();
         add(&engine, "shop", &Site::default()).await.expect("new");
         assert!(matches!(add(&engine, "shop", &Site::default()).await, Err(EnrolError::Exists(_))));

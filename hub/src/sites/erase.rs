@@ -72,7 +72,7 @@ mod tests {
     use crate::engine::memory::Memory;
 
     #[tokio::test]
-    async fn a_person_is_forgotten_for_the_site_that_asks_and_for_no_other() {
+    async fn a_person_is_forgotten_for_the_asking_site_alone() {
         let engine = Memory::default();
         for site in ["a", "b"] {
             let people = People::Only(["491511".into(), "491512".into()].into());

@@ -109,14 +109,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_tokens_are_valid_and_a_third_pushes_the_oldest_out() {
+    fn a_third_token_replaces_the_oldest_of_two() {
         let site =
             ["a", "b", "c"].into_iter().fold(Site::default(), |site, token| site.with_token(token.into()));
         assert_eq!(site.tokens, ["b", "c"]);
     }
 
     #[test]
-    fn a_person_has_one_spelling_and_a_site_writes_to_those_it_names() {
+    fn a_site_writes_only_to_its_named_people() {
         let site = Site { people: People::Only([person("+49 151-1")].into()), ..Site::default() };
         assert!(site.may_write_to("+491511") && site.may_write_to("491511") && !site.may_write_to("491512"));
         assert!(!site.may_write_to("US.abc") && Site::default().may_write_to("US.abc"));

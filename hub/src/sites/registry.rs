@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn those_who_name_a_person_come_before_those_who_take_everybody() {
+    fn sites_naming_a_person_precede_those_taking_everybody() {
         let registry = registry();
         assert_eq!(registry.claim("1", &["49".into()]), ["a"]);
         assert_eq!(registry.claim("1", &["50".into()]), ["a", "b"]);

@@ -5,7 +5,7 @@ use bellwire_tests::wait_for;
 use crate::parts::{send, two_hubs};
 
 #[test]
-fn what_was_done_is_written_down_and_nobody_can_change_it() {
+fn the_hubs_audit_is_complete_and_cannot_be_changed() {
     let (engine, _meta, mut hubs, proxy) = two_hubs();
     let token = hubs[0].enrol("shop", &["+49151000"]);
     for row in 1..=20 {

@@ -33,7 +33,7 @@ fn a_new_site_is_known_at_every_hub_at_once() {
 
 /// A real site, forty people, five alerts each; a hub is killed every second and a half, and an engine in between.
 #[test]
-fn hubs_and_engines_die_and_nobody_is_told_twice_and_no_alert_is_lost() {
+fn killed_hubs_and_engines_lose_and_duplicate_nothing() {
     let mut chain = chain();
     let phones: Vec<String> = (0..40).map(|at| format!("+9955550000{at:02}")).collect();
     let people: Vec<&str> = phones.iter().map(String::as_str).collect();

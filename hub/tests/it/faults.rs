@@ -26,7 +26,7 @@ fn fetched(url: &str, token: &str, expected: usize) -> std::collections::BTreeMa
 }
 
 #[test]
-fn an_engine_that_stands_still_for_two_seconds_costs_two_seconds() {
+fn a_paused_engine_only_delays_messages() {
     let two = two();
     two.engine.signal("STOP");
     let settled = std::thread::scope(|scope| {
@@ -45,7 +45,7 @@ fn an_engine_that_stands_still_for_two_seconds_costs_two_seconds() {
 }
 
 #[test]
-fn a_webhook_that_comes_to_both_hubs_at_once_is_there_once() {
+fn a_webhook_sent_to_both_hubs_is_stored_once() {
     let two = two();
     let from = NINO.trim_start_matches('+');
     for at in 0..40 {
@@ -97,7 +97,7 @@ fn a_body_with_a_thousand_messages_reaches_three_hundred_sites() {
 }
 
 #[test]
-fn a_site_that_was_off_for_two_weeks_gets_ten_thousand_messages_once() {
+fn a_long_offline_site_fetches_ten_thousand_messages_once() {
     let two = two();
     with_engine(&two.hubs[0], async |engine| {
         for from in 0..100 {
@@ -162,7 +162,7 @@ fn a_token_of_metas_is_changed_while_hubs_run() {
 }
 
 #[test]
-fn a_tap_on_an_alert_of_a_site_that_is_gone_goes_to_who_knows_the_person() {
+fn a_tap_for_a_removed_site_goes_to_another() {
     let two = two();
     let heir = two.hubs[0].enrol("heir", &[NINO]);
     assert_eq!(send(&two.proxy.url(""), &two.token, 1, 1, NINO, 0).map(|(status, ..)| status), Some(200));
@@ -189,7 +189,7 @@ fn a_body_that_cannot_be_read_holds_up_nothing() {
 }
 
 #[test]
-fn two_engines_of_three_die_and_nothing_leaves_until_one_is_back() {
+fn without_a_quorum_nothing_leaves() {
     let mut chain = crate::chain::chain();
     let token = chain.hubs[0].enrol("shop", &[NINO]);
     chain.engine.kill(1);

@@ -29,7 +29,7 @@ fn sorted(mut waits: Vec<Duration>) -> Vec<Duration> {
 
 /// Sixteen requests at a time, as a gateway has them, at both hubs, for five seconds.
 #[test]
-fn a_flood_holds_back_neither_other_sites_nor_its_own_critical_messages() {
+fn a_flood_delays_no_other_site_and_nothing_critical() {
     let (_engine, meta, hubs, proxy) = two_hubs();
     let tokens = ["flood", "other"].map(|name| hubs[0].enrol(name, &[]));
     // It counts here, and refuses nothing: the hubs are to keep the pace by themselves.
@@ -117,7 +117,7 @@ fn a_hub_costs_little_on_the_way() {
 
 /// Two sites write to one person at two hubs: together they get what Meta gives one number, and a fire alarm leaves all the same.
 #[test]
-fn a_person_of_two_sites_gets_no_more_than_meta_takes() {
+fn two_sites_together_keep_the_pair_limit() {
     let (_engine, meta, hubs, _proxy) = two_hubs();
     let tokens = ["one", "other"].map(|name| hubs[0].enrol(name, &[]));
     let tags = ["0badcafe", "deadbeef"];
@@ -141,7 +141,7 @@ fn a_person_of_two_sites_gets_no_more_than_meta_takes() {
 
 /// Ten people a day, says Meta: the last of them is for what is critical. It takes any number here, so that the hubs keep to it.
 #[test]
-fn two_sites_together_write_to_no_more_new_people_than_meta_lets() {
+fn two_sites_together_keep_metas_daily_limit() {
     let (engine, folder) = (Engine::start(1), tempfile::tempdir().expect("a folder"));
     let meta = Meta::start(folder.path(), &format!("http://127.0.0.1:{}/webhook/whatsapp", free_port()));
     let limit = json!({ "whatsapp_business_manager_messaging_limit": "10" });

@@ -16,7 +16,7 @@ fn row<'p>(page: &'p str, site: &str) -> &'p str {
 }
 
 #[test]
-fn the_page_and_the_metrics_show_what_waits_at_a_site() {
+fn page_and_metrics_show_a_sites_backlog() {
     let (mut shop, _) = shop();
     shop.hub.enrol("other", &["+4915112345678"]);
     assert!(row(&shop.hub.admin("/"), "other").contains("never asked"));
@@ -114,7 +114,7 @@ fn certificates(folder: &std::path::Path) {
 }
 
 #[test]
-fn the_engine_is_reached_over_tls_and_only_the_right_one() {
+fn the_hub_verifies_the_engines_tls_certificate() {
     let engine = Engine::start_as(1, "always", |folder| {
         certificates(folder);
         let file = |name: &str| folder.join(name).display().to_string();
@@ -137,7 +137,7 @@ fn the_engine_is_reached_over_tls_and_only_the_right_one() {
 }
 
 #[test]
-fn the_hub_has_a_certificate_of_its_own_and_takes_the_next_one() {
+fn the_hub_serves_tls_and_takes_a_renewed_certificate() {
     let engine = Engine::start(1);
     let mut hub = Hub::new(&engine, 1);
     let folder = hub.settings().parent().expect("a folder").to_owned();

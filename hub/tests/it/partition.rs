@@ -89,7 +89,7 @@ impl Drop for Ends<'_> {
 }
 
 #[test]
-fn the_leading_node_is_cut_off_and_nothing_is_lost_or_twice() {
+fn isolating_the_leader_loses_and_duplicates_nothing() {
     let mut ways = BTreeMap::new();
     let between = |from: usize, to: usize, port: u16| {
         let (way, begins) = Way::to(port);

@@ -44,7 +44,7 @@ impl Two {
 /// Point 1: before `begun` is on disk. The engine stands still, so that the hub waits for it when it is killed; the engine may
 /// have taken the row all the same.
 #[test]
-fn killed_before_it_began() {
+fn a_hub_killed_before_claiming_loses_nothing() {
     let mut two = two();
     two.hubs[1].kill();
     two.engine.signal("STOP");
@@ -67,7 +67,7 @@ fn killed_before_it_began() {
 
 /// Points 2 and 3: `begun` is on disk, and Meta has been asked. Before it takes the message, and after.
 #[test]
-fn killed_while_meta_is_asked() {
+fn a_hub_killed_during_a_post_duplicates_nothing() {
     let mut two = two();
     for (row, fault, at_meta) in [
         (1, json!({ "delay_ms": 3_000, "count": 1 }), 1),
@@ -98,7 +98,7 @@ fn killed_while_meta_is_asked() {
 
 /// Point 4: the answer is on disk, and does not reach the site. It asks again, at another hub.
 #[test]
-fn an_answer_that_is_lost_on_the_way_is_told_again() {
+fn a_lost_answer_is_repeated_on_retry() {
     let two = two();
     for row in 0..20 {
         two.proxy.cuts.store(2, std::sync::atomic::Ordering::Relaxed);

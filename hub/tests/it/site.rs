@@ -54,7 +54,7 @@ pub fn shop() -> (Shop, String) {
 }
 
 #[test]
-fn alerts_leave_and_answers_come_back_and_the_site_has_no_token_of_metas() {
+fn a_site_sends_and_receives_without_metas_token() {
     let (shop, token) = shop();
     let check = bellwire(&["check", "--config", &shop.site.config().to_string_lossy()]);
     assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stderr));
@@ -87,7 +87,7 @@ fn alerts_leave_and_answers_come_back_and_the_site_has_no_token_of_metas() {
 }
 
 #[test]
-fn a_picture_goes_out_through_the_hub_and_doctor_looks_at_the_hub() {
+fn pictures_go_through_the_hub_and_doctor_checks_it() {
     let (shop, token) = shop();
     let config = std::fs::read_to_string(shop.site.config()).expect("readable");
     let camera = "[[rule]]\nname = \"door\"\ntopic = \"camera\"\nmessage = \"Somebody is at the door\"\nnotify = [\"nino\"]\n\
@@ -116,7 +116,7 @@ fn a_picture_goes_out_through_the_hub_and_doctor_looks_at_the_hub() {
 }
 
 #[test]
-fn what_came_while_the_site_was_off_and_what_was_fetched_before_is_there_once() {
+fn webhooks_missed_while_offline_are_fetched_once() {
     let (shop, _) = shop();
     let gateway = Gateway::start(&shop.site);
     let first = shop.meta.does(&json!({ "from": NINO, "text": "one" }));
@@ -137,7 +137,7 @@ fn what_came_while_the_site_was_off_and_what_was_fetched_before_is_there_once() 
 }
 
 #[test]
-fn a_revoked_token_is_worth_nothing_within_a_second_also_in_the_middle_of_a_poll() {
+fn a_revoked_token_ends_open_polls_within_a_second() {
     let (shop, token) = shop();
     let poll = |token: &str| {
         let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
@@ -170,7 +170,7 @@ fn a_revoked_token_is_worth_nothing_within_a_second_also_in_the_middle_of_a_poll
 }
 
 #[test]
-fn a_stolen_site_writes_to_nobody_else_and_reads_nothing_of_others() {
+fn a_stolen_token_reaches_only_its_own_site() {
     let (shop, token) = shop();
     let other = shop.hub.enrol("other", &["+4915112345678"]);
     let url = shop.hub.url("");
@@ -197,7 +197,7 @@ fn a_stolen_site_writes_to_nobody_else_and_reads_nothing_of_others() {
 }
 
 #[test]
-fn a_site_sends_no_more_in_a_day_than_it_may() {
+fn a_sites_daily_limit_is_enforced() {
     let (shop, _) = shop();
     let (url, add) = (shop.hub.url(""), ["sites", "add", "kiosk", "--number", PHONE_NUMBER_ID]);
     let code = shop.hub.says(&add);
@@ -285,7 +285,7 @@ fn a_site_moves_behind_a_hub_and_back() {
 
 /// A person of two sites writes without quoting anything.
 #[test]
-fn a_person_of_two_sites_is_asked_and_what_was_written_goes_where_they_say() {
+fn a_person_of_two_sites_chooses_the_recipient() {
     let (shop, token) = shop();
     let other = shop.hub.enrol("other", &[NINO]);
     let fetched = |token: &str, after: &str| {
@@ -314,7 +314,7 @@ fn a_person_of_two_sites_is_asked_and_what_was_written_goes_where_they_say() {
 }
 
 #[test]
-fn a_person_who_is_erased_at_the_site_is_forgotten_by_the_hub() {
+fn the_hub_forgets_whom_the_site_erased() {
     let (mut shop, _) = shop();
     shop.hub.enrol("other", &[NINO]);
     let gateway = Gateway::start(&shop.site);

@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_has_a_version_and_no_slash_at_its_end() {
+    fn paths_get_a_version_and_lose_trailing_slashes() {
         for (given, expected) in [
             ("/v25.0/1", "/v25.0/1"),
             ("/v25.0/1/", "/v25.0/1"),

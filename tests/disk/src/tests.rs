@@ -46,7 +46,7 @@ fn left_after(disk: &Disk, folder: &Path, seed: u64, synchronous: &str) -> (i64,
 }
 
 #[test]
-fn what_was_committed_survives_any_cut_with_full_and_not_with_normal() {
+fn commits_survive_power_cuts_only_with_synchronous_full() {
     let lost = |synchronous: &str, weak: bool| {
         let folder = tempfile::tempdir().expect("a folder");
         let disk = Disk::watch(folder.path());
@@ -69,7 +69,7 @@ fn what_was_committed_survives_any_cut_with_full_and_not_with_normal() {
 }
 
 #[test]
-fn a_card_that_lies_loses_everything_at_once() {
+fn an_unflushed_card_loses_committed_data() {
     let folder = tempfile::tempdir().expect("a folder");
     let disk = Disk::watch(folder.path());
     let sql = open(folder.path(), "FULL");
@@ -84,7 +84,7 @@ fn a_card_that_lies_loses_everything_at_once() {
 }
 
 #[test]
-fn a_full_disk_refuses_and_goes_on_when_there_is_room() {
+fn a_full_disk_refuses_writes_until_space_is_free() {
     let folder = tempfile::tempdir().expect("a folder");
     let disk = Disk::watch(folder.path());
     let sql = open(folder.path(), "FULL");

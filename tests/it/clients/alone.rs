@@ -14,16 +14,16 @@ fn all_parts(which: Which) {
 }
 
 #[test]
-fn the_c_client_alone_loses_nothing_with_its_power_and_wears_no_flash() {
+fn the_c_client_survives_power_cuts_and_spares_flash() {
     all_parts(Which::C);
 }
 
 #[test]
-fn the_python_client_alone_loses_nothing_with_its_power_and_wears_no_flash() {
+fn the_python_client_survives_power_cuts_and_spares_flash() {
     all_parts(Which::Python);
 }
 
 #[test]
-fn the_python_client_in_micropython_loses_nothing_with_its_power_and_wears_no_flash() {
+fn the_micropython_client_survives_power_cuts_and_spares_flash() {
     all_parts(Which::MicroPython);
 }

@@ -152,16 +152,16 @@ fn check(which: Which) {
 }
 
 #[test]
-fn the_c_client_reads_and_writes_the_bytes_of_the_page() {
+fn the_c_client_matches_the_documented_bytes() {
     check(Which::C);
 }
 
 #[test]
-fn the_python_client_reads_and_writes_the_bytes_of_the_page() {
+fn the_python_client_matches_the_documented_bytes() {
     check(Which::Python);
 }
 
 #[test]
-fn the_python_client_in_micropython_reads_and_writes_the_bytes_of_the_page() {
+fn the_micropython_client_matches_the_documented_bytes() {
     check(Which::MicroPython);
 }

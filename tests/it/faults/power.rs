@@ -216,7 +216,7 @@ const WRITES: [&str; 6] =
     ["-yy", "-xx", "-s", "70000", "-e", "trace=pwrite64,ftruncate,fsync,fdatasync,sendto,write,writev"];
 
 #[test]
-fn f02_a_power_cut_at_any_moment_keeps_what_was_acknowledged() {
+fn f02_acknowledged_events_survive_a_power_cut() {
     let broker = Broker::start();
     let site = Site::new(broker.port, FREEZER);
     assert_eq!(Gateway::start(&site).stop(), Some(0));

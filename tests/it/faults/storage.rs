@@ -89,7 +89,7 @@ fn f06_f40_a_full_disk_accepts_nothing_and_loses_nothing() {
 /// Whichever fsync fails: exit 74, and the next start has all that was acknowledged and gets the rest again. Only that of
 /// a directory is none of SQLite's business.
 #[test]
-fn f07_a_failing_fsync_ends_the_process_and_nothing_is_lost() {
+fn f07_a_failed_fsync_ends_the_process_without_loss() {
     let read = "SELECT count(*) FROM message WHERE state = 'read'";
     let mut ended = 0;
     for when in [1, 2, 3, 5, 8, 12] {
@@ -181,7 +181,7 @@ fn f09_f40_a_stalled_fsync_holds_nothing_else_up() {
 
 /// A database that cannot be read at the start: set aside, told to the owner, and alerts flow.
 #[test]
-fn f05_a_damaged_database_is_set_aside_and_the_owner_is_told() {
+fn f05_a_damaged_database_is_set_aside_and_reported() {
     let broker = Broker::start();
     let site = Site::new(broker.port, FREEZER);
     let text = std::fs::read_to_string(site.config()).expect("the configuration");

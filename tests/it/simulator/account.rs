@@ -114,7 +114,7 @@ fn a_token_is_inspected_refused_and_replaced() {
 }
 
 #[test]
-fn a_webhook_of_any_field_is_signed_and_repeated_until_it_is_taken() {
+fn a_webhook_is_signed_and_repeated_until_accepted() {
     let world = World::start();
     let body = fixture("webhooks/fields/security_pin_changed.json");
     let value = body["entry"][0]["changes"][0]["value"].clone();
@@ -159,7 +159,7 @@ fn statuses_come_by_the_thousand() {
 }
 
 #[test]
-fn what_the_start_asks_for_is_enforced() {
+fn command_line_limits_are_enforced() {
     let port = free_port();
     let program = std::env::current_exe().expect("a path");
     let program = program.ancestors().nth(2).expect("target/PROFILE").join("bellwire");

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{NINO, fixture};
 
 #[test]
-fn the_gateway_takes_all_of_it_and_still_obeys_a_tap() {
+fn the_gateway_accepts_every_simulated_webhook() {
     let broker = Broker::start();
     let site = Site::new(broker.port, crate::round_trip::FREEZER);
     let (_simulator, mut gateway) = (Simulator::start(&site), Gateway::start(&site));

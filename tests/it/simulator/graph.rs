@@ -16,7 +16,7 @@ fn ask_json(world: &World, method: &str, path: &str, body: &Value) -> (u16, Valu
 }
 
 #[test]
-fn the_address_may_end_in_a_slash_and_lack_a_version() {
+fn addresses_may_end_in_a_slash_or_lack_a_version() {
     let world = World::start();
     let pin = json!({ "pin": "123456" });
     let success = (200, json!({ "success": true }));
@@ -41,7 +41,7 @@ fn raw_get(world: &World, path: &str) -> (u16, Value) {
 }
 
 #[test]
-fn parameters_stand_in_the_query_in_a_form_or_in_the_body() {
+fn parameters_may_be_in_query_form_or_body() {
     let world = World::start();
     let part = "--X\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.png\"\r\nContent-Type: image/png\r\n\r\nPNG\r\n--X--\r\n";
     let path = format!("/v25.0/{PHONE_NUMBER_ID}/media?messaging_product=whatsapp");
@@ -125,7 +125,7 @@ fn any_id_names_the_account_unless_one_was_given() {
 }
 
 #[test]
-fn a_number_is_complete_without_a_plus_unless_it_is_american() {
+fn numbers_need_no_plus_unless_american() {
     let world = World::start();
     world.control("reply", &json!({ "from": "+4723456789", "text": "hi" })); // Norwegian, looks American
     for (to, wa_id) in [
@@ -207,7 +207,7 @@ fn a_blocked_person_is_not_written_to_and_cannot_write() {
 }
 
 #[test]
-fn what_is_not_played_says_so() {
+fn unsupported_requests_are_refused_by_name() {
     let world = World::start();
     for (method, path) in [
         ("GET", "102290129340398/flows"),

@@ -103,7 +103,7 @@ fn a_tap_comes_as_what_was_tapped() {
 }
 
 #[test]
-fn a_person_has_a_user_id_and_can_hide_the_number() {
+fn a_person_has_a_user_id_and_may_hide_numbers() {
     let world = World::start();
     assert_eq!(world.text("hello").0, 200);
     let user = json!("US.90010020030040050060");

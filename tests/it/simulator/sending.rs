@@ -17,7 +17,7 @@ fn prepared(world: &World, mut body: Value) -> Value {
 }
 
 #[test]
-fn every_example_of_metas_is_taken_and_answered_in_its_form() {
+fn every_request_example_of_meta_is_answered_as_documented() {
     let world = World::start();
     super::templates::catalogue(&world);
     let folder = format!("{}/fixtures/cloud-api/requests", env!("CARGO_MANIFEST_DIR"));

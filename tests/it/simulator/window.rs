@@ -14,7 +14,7 @@ fn nothing_is_enforced_that_was_not_asked_for() {
 }
 
 #[test]
-fn the_window_opens_with_a_persons_word_and_closes_a_day_later() {
+fn a_persons_message_opens_the_window_for_a_day() {
     let world = World::start();
     world.control("window", &json!({ "enforce": true }));
     let refused = world.text("too early");
@@ -58,7 +58,7 @@ fn the_window_opens_with_a_persons_word_and_closes_a_day_later() {
 }
 
 #[test]
-fn the_pair_limit_lends_45_and_takes_6_seconds_for_each() {
+fn the_pair_limit_lends_45_and_recovers_slowly() {
     let world = World::start();
     world.control("limits", &json!({ "pair": true, "throughput": false }));
     let begin = std::time::Instant::now();

@@ -9,7 +9,7 @@ use super::{PASSWORD, ask, code, connect_from, form, get, log_in, proof, start, 
 use crate::round_trip::FREEZER;
 
 #[test]
-fn before_a_password_nobody_sees_anything_and_the_code_is_needed() {
+fn without_a_password_only_the_code_gives_access() {
     let broker = Broker::start();
     let site = Site::new(broker.port, FREEZER);
     let _gateway = Gateway::start(&site);
@@ -98,7 +98,7 @@ response_topic = "pos/answer"
 "#;
 
 #[test]
-fn words_from_outside_stay_words() {
+fn outside_text_is_escaped_on_pages() {
     let rules =
         FREEZER.replace("payload.celsius > -15", "true").replace("{{ payload.celsius }}", "{{ payload }}");
     let (broker, site, _gateway) = start(&format!("{rules}{REFUND}"));
@@ -293,7 +293,7 @@ fn of_process(process: u32, name: &str) -> u64 {
 }
 
 #[test]
-fn passwords_that_are_posted_and_left_alone_take_the_memory_of_one() {
+fn abandoned_logins_take_the_memory_of_one() {
     let broker = Broker::start();
     let site = Site::new(broker.port, FREEZER);
     let gateway = Gateway::start(&site);
@@ -321,7 +321,7 @@ fn passwords_that_are_posted_and_left_alone_take_the_memory_of_one() {
 }
 
 #[test]
-fn strangers_at_many_addresses_keep_nobody_out_who_was_logged_in_before() {
+fn known_browsers_log_in_during_an_attack() {
     let (_broker, site, _gateway) = start(FREEZER);
     let entered = form(&site, "/login", &[], "password=correct+horse");
     let known =
@@ -412,7 +412,7 @@ fn a_known_browser_is_not_locked_out_by_others() {
 }
 
 #[test]
-fn what_keeps_it_from_working_and_its_numbers_are_for_whoever_knows_its_name() {
+fn obstacles_and_metrics_need_the_right_host_name() {
     let (broker, site, _gateway) = start(FREEZER);
     drop(broker);
     wait_for(10, "the broker's end", || (get(&site, "/readyz", &[]).status == 503).then_some(()));

@@ -73,7 +73,7 @@ fn put(site: &Site, token: &str, tag: &str, text: &str) -> Answer {
 }
 
 #[test]
-fn the_owner_changes_a_contact_in_a_form_and_the_file_keeps_its_comments() {
+fn a_form_edit_keeps_the_files_comments() {
     let (_broker, site, _gateway) = start(RULES);
     let cookie = log_in(&site);
     std::fs::set_permissions(site.config(), std::fs::Permissions::from_mode(0o640)).expect("set");
@@ -127,7 +127,7 @@ fn the_owner_changes_a_contact_in_a_form_and_the_file_keeps_its_comments() {
 }
 
 #[test]
-fn a_draft_with_problems_shows_them_at_their_lines_and_is_not_saved() {
+fn a_faulty_draft_shows_its_problems_and_is_not_saved() {
     let (_broker, site, _gateway) = start(RULES);
     let cookie = log_in(&site);
     let (before, base) = draft(&get(&site, "/configuration", &[&cookie]));
@@ -148,7 +148,7 @@ fn a_draft_with_problems_shows_them_at_their_lines_and_is_not_saved() {
 }
 
 #[test]
-fn a_draft_is_tried_with_an_event_and_with_the_last_day() {
+fn a_draft_is_tried_with_events_of_the_last_day() {
     let (broker, site, _gateway) = start(RULES);
     for door in ["back", "front", "yard"] {
         publish(broker.port, &format!("site/{door}/door"), b"open");
@@ -208,7 +208,7 @@ fn two_editors_never_overwrite_each_other_unseen() {
 }
 
 #[test]
-fn an_earlier_version_is_a_draft_and_then_a_new_version() {
+fn an_earlier_version_can_be_saved_again() {
     let (_broker, site, _gateway) = start(RULES);
     let cookie = log_in(&site);
     let (before, base) = draft(&get(&site, "/configuration", &[&cookie]));
@@ -230,7 +230,7 @@ fn an_earlier_version_is_a_draft_and_then_a_new_version() {
 }
 
 #[test]
-fn a_saved_text_that_cannot_be_run_says_so_and_the_one_before_goes_on() {
+fn an_unusable_version_leaves_the_former_one_running() {
     let (broker, site, _gateway) = start(RULES);
     let token = token(&site, &["configure"]);
     let before = text(&site);
@@ -248,7 +248,7 @@ fn a_saved_text_that_cannot_be_run_says_so_and_the_one_before_goes_on() {
 }
 
 #[test]
-fn a_program_changes_it_with_a_token_for_that_and_the_etag() {
+fn the_configuration_api_needs_a_token_and_the_etag() {
     let (_broker, site, _gateway) = start(RULES);
     let reader = token(&site, &["read", "manage"]);
     assert_eq!(get(&site, "/api/configuration", &[&reader]).status, 403);
@@ -325,7 +325,7 @@ fn whoever_manages_files_turns_editing_off() {
 }
 
 #[test]
-fn a_file_that_cannot_be_written_is_told_with_the_next_step() {
+fn an_unwritable_file_is_reported_with_a_next_step() {
     let (_broker, site, _gateway) = start(RULES);
     let token = token(&site, &["configure"]);
     let tag = format!("\"{}\"", configuration(&site, &token)["fingerprint"].as_str().expect("a fingerprint"));

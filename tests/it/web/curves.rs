@@ -19,7 +19,7 @@ notify = ["nino"]
 "#;
 
 #[test]
-fn pages_show_what_a_number_was_with_its_limits_in_words_too() {
+fn pages_show_curves_with_a_text_description() {
     let (broker, site, _gateway) = start(RULES);
     let cookie = log_in(&site);
     let page = |path: &str, language: &str| get(&site, path, &[&cookie, language]).body;

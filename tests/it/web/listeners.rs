@@ -56,7 +56,7 @@ fn the_page_speaks_tls_and_takes_a_renewed_certificate() {
 }
 
 #[test]
-fn numbers_have_a_door_of_their_own() {
+fn metrics_can_have_their_own_listener() {
     let broker = Broker::start();
     let site = Site::new(broker.port, FREEZER);
     let port = free_port();
@@ -83,7 +83,7 @@ fn numbers_have_a_door_of_their_own() {
 
 /// A dashboard that asks for a number or a label that is not there shows nothing, and nobody notices.
 #[test]
-fn what_the_dashboard_and_the_rules_ask_for_is_there() {
+fn every_metric_of_dashboard_and_rules_exists() {
     let (broker, site, _gateway) = start(FREEZER);
     let _simulator = Simulator::start(&site);
     bellwire_tests::publish(broker.port, "site/bar/freezer/2/temperature", br#"{"celsius": -12.5}"#);
@@ -158,7 +158,7 @@ fn what_the_dashboard_and_the_rules_ask_for_is_there() {
 
 /// Each label has few words: what came to nothing is told by why, and so is what was turned away.
 #[test]
-fn numbers_say_why() {
+fn metrics_name_the_reason() {
     let rules = FREEZER.replace("[[rule]]", "[[rule]]\nresolve_when = \"payload.celsius < -17\"");
     let (mut broker, site, _gateway) = start(&rules);
     let _simulator = Simulator::start(&site);

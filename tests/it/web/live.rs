@@ -20,7 +20,7 @@ fn listen(site: &Site, cookie: &str) -> (TcpStream, String) {
 }
 
 #[test]
-fn a_page_that_is_left_makes_room_for_the_next_at_once() {
+fn a_closed_page_frees_its_connection_at_once() {
     let (_broker, site, _gateway) = start(FREEZER);
     let cookie = log_in(&site);
     let mut open: Vec<_> = (0..SEATS).map(|_| listen(&site, &cookie)).collect();

@@ -115,7 +115,7 @@ fn a_number_is_connected_and_disconnected_while_it_runs() {
 }
 
 #[test]
-fn what_waits_for_a_number_leaves_over_another_as_soon_as_it_is_deleted() {
+fn deleting_a_number_sends_its_messages_over_another() {
     let (broker, site, _simulator, _gateway) = without_a_number();
     let manage = token(&site, &["read", "manage"]);
     assert_eq!(post(&site, "/api/connections", &[&manage], &number(&site)).status, 201);
@@ -133,7 +133,7 @@ fn what_waits_for_a_number_leaves_over_another_as_soon_as_it_is_deleted() {
 }
 
 #[test]
-fn what_stands_in_the_file_is_changed_there_and_a_token_needs_the_scope() {
+fn numbers_from_the_file_cannot_be_changed_over_the_api() {
     let (_broker, site, _gateway) = super::start(FREEZER);
     let (read, manage) = (token(&site, &["read", "act", "events"]), token(&site, &["manage"]));
     let given = json!({ "name": "main", "phone_number_id": "1" });

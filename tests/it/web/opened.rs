@@ -62,7 +62,7 @@ fn a_token_hands_in_events_on_its_topics_alone() {
 }
 
 #[test]
-fn a_token_ends_its_last_use_is_known_and_doctor_tells_before() {
+fn tokens_expire_with_known_last_use_and_a_warning() {
     let (_broker, site, _gateway) = start(FREEZER);
     let month = made(&site, &["panel", "--scope", "read", "--expires", "10d"]);
     let endless = made(&site, &["old", "--scope", "read", "--expires", "never"]);

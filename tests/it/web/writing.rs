@@ -8,7 +8,7 @@ use super::{form, get, json as post, log_in, proof, start, token};
 const NINO: &str = "[[contact]]\nid = \"nino\"\nname = \"Nino\"\nphone = \"+995 555 12 34 56\"\n";
 
 #[test]
-fn a_text_from_the_page_leaves_in_the_open_window_and_waits_outside_it() {
+fn a_text_from_the_page_waits_for_the_window() {
     let (_broker, site, _gateway) = start(NINO);
     let _simulator = Simulator::start_with(&site, &["--phone-number-id", PHONE_NUMBER_ID]);
     let cookie = log_in(&site);

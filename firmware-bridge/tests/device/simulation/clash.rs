@@ -278,7 +278,7 @@ impl World {
 }
 
 #[test]
-fn two_devices_with_one_name_lose_nothing_and_nothing_counts_twice() {
+fn two_devices_with_one_name_lose_and_duplicate_nothing() {
     let seeds = std::env::var("BELLWIRE_CLASH_SEEDS").map_or(SEEDS, |seeds| seeds.parse().unwrap());
     let (mut events, mut turns, mut renamed) = (0, 0, 0);
     for seed in 0..seeds {
@@ -298,7 +298,7 @@ fn two_devices_with_one_name_lose_nothing_and_nothing_counts_twice() {
 
 /// An hour in peace, but for the name.
 #[test]
-fn an_hour_of_a_clash_spares_the_flash_and_the_line() {
+fn a_name_clash_causes_few_writes_and_hellos() {
     for seed in 0..40 {
         let mut world = World::new(seed);
         world.faults = Faults::NONE;
@@ -332,7 +332,7 @@ fn an_hour_of_a_clash_spares_the_flash_and_the_line() {
 /// A gateway of before knows one position a name and tells everybody the highest number: two devices push each other up.
 /// They do so ever more slowly, whatever it says.
 #[test]
-fn a_gateway_that_knows_no_better_wears_no_flash() {
+fn clashing_devices_slow_down_under_an_old_gateway() {
     let flash = [1, 2].map(|seed| Flash::new(6, seed));
     let mut boards: Vec<Client<'_, Store, 320>> = (0..2)
         .map(|seed| start_as(NAMES[0], &flash[seed as usize], Memory::Flash, 1, seed).unwrap())

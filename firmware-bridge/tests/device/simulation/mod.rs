@@ -368,7 +368,7 @@ fn nothing_accepted_is_lost_and_nothing_counts_twice() {
 }
 
 #[test]
-fn what_the_device_could_not_take_the_gateway_hears_of() {
+fn events_refused_by_a_full_queue_are_reported() {
     for seed in 0..300 {
         let mut world = World::new(seed);
         world.run();
@@ -389,7 +389,7 @@ fn what_the_device_could_not_take_the_gateway_hears_of() {
 }
 
 #[test]
-fn the_same_seed_tells_the_same_story() {
+fn a_seed_always_gives_the_same_run() {
     let story = |seed| {
         let mut world = World::new(seed);
         world.run();
@@ -401,7 +401,7 @@ fn the_same_seed_tells_the_same_story() {
 }
 
 #[test]
-fn a_gateway_that_lost_its_disk_notes_the_gap_and_goes_on() {
+fn a_gateway_that_lost_its_disk_continues_with_new_events() {
     let mut world = World::new(4); // any with events
     world.run();
     world.gateway = Gateway::new();

@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_nobody_may_write_is_left_alone_with_the_next_step() {
+    fn a_read_only_file_stays_unchanged_with_a_next_step() {
         let (_folder, file) = new_file("old");
         std::fs::set_permissions(&file, Permissions::from_mode(0o444)).expect("set");
         let refused = replace(&file, &fingerprint("old"), "new").expect_err("read-only").to_string();

@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_tell_without_end_is_stopped() {
+    fn an_endless_replay_is_stopped() {
         let told = told(500, 24);
         assert!((MESSAGES_MAX..MESSAGES_MAX + 1_000).contains(&told.all), "{}", told.all);
     }

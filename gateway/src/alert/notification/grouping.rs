@@ -164,7 +164,7 @@ mod tests {
     use crate::event::topic::Bindings;
 
     #[test]
-    fn an_end_is_kept_once_a_wording_and_read_as_it_was_kept_before() {
+    fn resolutions_are_saved_once_per_text_and_old_forms_read() {
         let said = [("nino", "over"), ("heike", "vorbei"), ("giorgi", "over")];
         let over = Resolution::of(said.map(|(who, text)| (who.into(), text.to_owned())));
         let kept = serde_json::to_string(&over).expect("JSON");
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_waits_for_others_and_what_is_too_much_is_counted() {
+    fn a_group_waits_and_counts_alerts_beyond_its_limit() {
         let now = Timestamp(1_790_000_000_000);
         let seconds = Duration::from_secs;
         let waiting = || PendingGroup { alert: AlertKey::of(&"r".into(), &[], &Bindings::new()), over: None };

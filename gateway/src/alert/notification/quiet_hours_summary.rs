@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_still_fires_has_its_line_however_much_came_and_went() {
+    fn a_summary_always_lists_what_still_fires() {
         let mut held = HeldForSummary::new(NOW);
         for index in 0..100 {
             let door = line(&format!("door {index}"), NotificationKind::Fired);

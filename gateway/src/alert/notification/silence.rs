@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_severe_enough_comes_through() {
+    fn severe_alerts_break_through_a_silence() {
         let alert = AlertKey { rule: RuleName("door".into()), key: String::new() };
         let covers = |silence: &Silence| {
             [Severity::Info, Severity::Warning, Severity::Critical]
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_switch_is_not_a_silence_by_hand() {
+    fn only_a_mute_switchs_silence_is_a_mute() {
         assert!(mute(Some(2)).is_mute_of("Home Assistant"));
         assert!(!mute(Some(2)).is_mute_of("Nino"));
         assert!(!mute(None).is_mute_of("Home Assistant"));

@@ -149,7 +149,7 @@ mod tests {
     const NOW: Timestamp = Timestamp(1_790_000_000_000);
 
     #[test]
-    fn how_often_by_now_is_said_from_the_second_time_in_a_day() {
+    fn the_count_is_told_from_the_second_time_a_day() {
         let hours = |hours: u64| Duration::from_secs(hours * 3_600);
         for (ages, episode, said) in [
             (vec![], 1, "👍 Noted, you take care: Door"),

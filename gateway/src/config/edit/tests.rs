@@ -92,7 +92,7 @@ fn a_key_changes_and_its_comment_stays() {
 }
 
 #[test]
-fn a_table_comes_behind_its_like_and_goes_with_its_comment() {
+fn new_tables_follow_their_kind_and_removals_take_comments() {
     assert_eq!(
         set(&[("contact", "anna")], &[("id", text("anna")), ("name", text("Anna"))]),
         ["+[[contact]]", "+id = \"anna\"", "+name = \"Anna\"", "+"]
@@ -187,7 +187,7 @@ fn the_example_takes_each_form() {
 }
 
 #[test]
-fn what_is_filled_in_becomes_a_change_of_the_file() {
+fn a_filled_form_becomes_a_change_of_the_file() {
     let contact = form("contact").expect("a form");
     let filled = |key: &str| match key {
         "id" => Some(" anna "),

@@ -21,7 +21,7 @@ fn ports_and_topics_that_reach_nobody_are_refused() {
 
 /// They would stand in front of what conditions and messages mean by them.
 #[test]
-fn a_level_is_not_called_as_something_else_is() {
+fn topic_levels_cannot_have_reserved_names() {
     let topic = "site/{area}/freezer/{unit}/temperature";
     for name in [
         "payload", "topic", "site", "value", "previous", "window", "text", "rule", "in", "not", "and", "is",
@@ -67,7 +67,7 @@ fn a_picture_needs_a_number_and_stands_alone() {
 }
 
 #[test]
-fn jinja_where_it_would_be_shown_as_it_stands_is_refused() {
+fn jinja_in_literal_keys_is_refused() {
     let rule = "notify = [\"nino\"]";
     for (from, to, key) in [
         ("title = \"Stop defrost\"", "title = \"Stop {{ unit }}\"", "title"),
@@ -105,7 +105,7 @@ fn jinja_where_it_would_be_shown_as_it_stands_is_refused() {
 }
 
 #[test]
-fn what_repeats_itself_does_so_once_a_minute_at_most() {
+fn repetition_intervals_are_at_least_a_minute() {
     let with = |keys: &str| {
         problems(&GOOD.replacen("notify = [\"nino\"]", &format!("notify = [\"nino\"]\n{keys}"), 1))
     };

@@ -2,7 +2,7 @@ use super::*;
 
 /// Its program publishes under another name than its messages say: it hears so, and people can read it.
 #[test]
-fn a_message_under_another_name_than_its_topic_is_answered_and_told_now_and_then() {
+fn a_name_that_differs_from_its_topic_is_reported_rarely() {
     let mut fleet = welcomed();
     let (mut answers, mut notes) = (0, 0);
     for second in 0..3_600_u64 {
@@ -85,7 +85,7 @@ fn warnings(effects: &[ExchangeEffect]) -> usize {
 }
 
 #[test]
-fn a_device_on_a_wire_is_not_taken_over_by_mqtt_until_it_is_forgotten() {
+fn mqtt_takes_no_serial_device_over_until_it_is_forgotten() {
     let mut fleet = welcomed();
     let effects = play(&mut fleet, over_mqtt(hello("f", 2), "f"), NOW);
     assert_eq!((sent(&effects, Kind::Welcome).len(), warnings(&effects)), (0, 1), "{effects:?}");

@@ -177,7 +177,7 @@ fn nine_filters_go_in_two_pieces() {
 }
 
 #[test]
-fn filters_that_overlap_in_part_have_identifiers_and_are_left_as_narrow_as_they_are() {
+fn partly_overlapping_filters_stay_narrow_with_identifiers() {
     let mut ours = Subscriptions::new(&strings(&["tele/+/SENSOR", "tele/plug/+", "bell"]), &[]);
     let mut broker = Broker::new(Way::Copies, &[]);
     broker.connect(&mut ours, false, &v5());
@@ -188,7 +188,7 @@ fn filters_that_overlap_in_part_have_identifiers_and_are_left_as_narrow_as_they_
 }
 
 #[test]
-fn without_identifiers_they_become_one_and_what_nobody_wants_is_passed_over() {
+fn overlapping_filters_merge_without_identifiers() {
     let mut ours = Subscriptions::new(&strings(&["tele/+/SENSOR", "tele/plug/+"]), &[]);
     let mut broker = Broker::new(Way::Copies, &[]);
     broker.connect(&mut ours, false, &Limits::default());
@@ -215,7 +215,7 @@ fn a_broker_that_ignores_identifiers_is_found_out() {
 }
 
 #[test]
-fn a_refused_filter_is_told_by_its_name_and_asked_for_again() {
+fn a_refused_filter_is_named_and_requested_again() {
     let mut ours = Subscriptions::new(&strings(&["secret/+", "site/+"]), &[]);
     let mut broker = Broker::new(Way::Copies, &["secret/+"]);
     broker.connect(&mut ours, false, &v5());
@@ -255,7 +255,7 @@ fn a_copy_that_comes_before_the_answer_waits_for_it() {
 
 /// A killed gateway hears again what it had not acknowledged: the copy that counts is the same one.
 #[test]
-fn once_the_brokers_way_is_known_a_copy_alone_is_judged_by_its_identifier() {
+fn a_single_copy_is_judged_by_its_identifier() {
     let wanted = strings(&["s/+/a", "s/b/+"]);
     let mut ours = Subscriptions::new(&wanted, &[]);
     let mut broker = Broker::new(Way::Copies, &[]);
@@ -268,7 +268,7 @@ fn once_the_brokers_way_is_known_a_copy_alone_is_judged_by_its_identifier() {
 }
 
 #[test]
-fn a_retained_state_comes_once_with_a_new_session_and_surely_with_one_of_before() {
+fn a_retained_state_comes_once_in_a_new_session() {
     let wanted = strings(&["s/+/a", "s/b/+"]);
     for (present, expected) in [(false, 1), (true, 2)] {
         let mut ours = Subscriptions::new(&wanted, &[]);

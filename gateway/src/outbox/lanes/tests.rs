@@ -77,7 +77,7 @@ fn in_order(lanes: &Lanes) -> (Vec<MessageId>, Vec<Conversation>) {
 
 proptest! {
     #[test]
-    fn the_order_is_the_one_that_a_walk_over_all_lanes_finds(steps in steps()) {
+    fn lane_order_equals_that_of_a_full_scan(steps in steps()) {
         let (mut lanes, mut now) = (Lanes::default(), NOW);
         for step in steps {
             now = now + step.after;
@@ -96,7 +96,7 @@ proptest! {
     }
 
     #[test]
-    fn what_did_not_hold_is_put_back(before in steps(), after in steps()) {
+    fn a_rolled_back_change_is_restored(before in steps(), after in steps()) {
         let (mut lanes, mut now) = (Lanes::default(), NOW);
         let mut play = |lanes: &mut Lanes, steps: &[Step]| {
             for step in steps {
@@ -118,7 +118,7 @@ proptest! {
 }
 
 #[test]
-fn a_number_that_takes_nothing_keeps_nobody_else_waiting() {
+fn a_blocked_number_delays_no_other() {
     let mut lanes = Lanes::default();
     for number in 0..6 {
         let id = i64::try_from(number).expect("small");

@@ -128,7 +128,7 @@ fn accepted() -> ApiAnswer {
 }
 
 #[test]
-fn a_clock_that_is_set_back_makes_nothing_wait_for_longer() {
+fn a_clock_set_back_lengthens_no_wait() {
     let mut fixture = Fixture::new();
     for id in 0..45 {
         assert!(fixture.leaves(due(id, "nino"), NOW), "{id}");
@@ -167,7 +167,7 @@ fn a_clock_that_is_corrected_a_little_is_left_alone() {
 }
 
 #[test]
-fn what_statuses_tell_of_a_number_or_a_person_closes_a_gate() {
+fn a_reported_refusal_closes_its_gate() {
     let mut fixture = Fixture::new();
     let reported = |code, class| SchedulerInput::Reported(lane("nino"), Box::new(refusal(code, class)));
     let effects = fixture.tell(reported(131_056, Class::PairThrottle), NOW);
@@ -190,7 +190,7 @@ fn what_statuses_tell_of_a_number_or_a_person_closes_a_gate() {
 
 /// A flood of what a hub does not take must not hold back what it does: a critical alert of the same site.
 #[test]
-fn what_a_hub_does_not_take_holds_back_no_more_than_its_own_severity() {
+fn a_hub_refusal_holds_back_only_its_severity_and_below() {
     let mut fixture = Fixture::new();
     let severe = |id, severity| DueMessage { severity, ..due(id, "nino") };
     assert!(fixture.leaves(severe(1, Severity::Warning), NOW));
@@ -212,7 +212,7 @@ fn what_a_hub_does_not_take_holds_back_no_more_than_its_own_severity() {
 }
 
 #[test]
-fn a_new_token_is_tried_at_once_and_by_one_message() {
+fn a_new_token_is_tried_at_once_with_one_message() {
     let mut fixture = Fixture::new();
     assert!(fixture.leaves(due(1, "nino"), NOW));
     fixture.answer(1, ApiAnswer::Refused(refusal(190, Class::Auth)), NOW);
@@ -228,7 +228,7 @@ fn a_new_token_is_tried_at_once_and_by_one_message() {
 }
 
 #[test]
-fn all_lanes_are_read_at_the_start_and_after_what_did_not_hold() {
+fn all_lanes_are_read_at_start_and_after_a_rollback() {
     let mut fixture = Fixture::new();
     let asked = |fixture: &mut Fixture, now| {
         let effects = fixture.tell(SchedulerInput::Wake, now);
@@ -252,7 +252,7 @@ fn all_lanes_are_read_at_the_start_and_after_what_did_not_hold() {
 
 /// The streak is what the pair limit waits for: 1, 4, 16 s.
 #[test]
-fn failures_that_come_together_are_one_and_a_success_forgets_them() {
+fn simultaneous_failures_count_once_and_success_resets_them() {
     let mut fixture = Fixture::new();
     let millis = Duration::from_millis;
     let report = |fixture: &mut Fixture, at| {
@@ -319,7 +319,7 @@ fn tries_attempts_and_files_reach_the_decision() {
 }
 
 #[test]
-fn one_message_to_a_person_and_one_question_over_a_number_at_a_time() {
+fn one_message_per_person_and_one_probe_per_number() {
     let mut fixture = Fixture::new();
     let other = |id, contact: &str| {
         let lane =
@@ -370,7 +370,7 @@ fn a_number_is_no_faster_than_it_may_be() {
 
 /// Or it would wake at once, again and again.
 #[test]
-fn what_opens_now_wakes_nobody() {
+fn a_gate_that_opens_now_sets_no_timer() {
     let mut fixture = Fixture::new();
     assert!(fixture.leaves(due(1, "nino"), NOW));
     fixture.answer(1, ApiAnswer::Refused(refusal(190, Class::Auth)), NOW);
@@ -381,7 +381,7 @@ fn what_opens_now_wakes_nobody() {
 
 /// Seed 51005 of the simulation: the next one waited until something else woke the sender.
 #[test]
-fn behind_a_row_that_was_put_aside_it_looks_again_at_once() {
+fn the_scheduler_looks_again_after_a_damaged_row() {
     let mut fixture = Fixture::new();
     fixture.tell(SchedulerInput::Wake, NOW);
     let effects = fixture.tell(SchedulerInput::Loaded(Work { due: Vec::new(), damaged: true }), NOW);

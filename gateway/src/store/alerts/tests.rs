@@ -60,7 +60,7 @@ fn after(columns: &str, kind: NotificationKind, contact: &str) -> (String, Vec<S
 /// Promise P9: what is over is not told as if it were news, whatever it waited for. What a person decides about stays with
 /// the person, and what may have arrived is not taken back.
 #[test]
-fn an_alert_that_is_over_takes_the_place_of_what_would_still_leave_by_itself() {
+fn a_resolved_alert_cancels_its_waiting_messages() {
     for (columns, expected) in [
         ("state = 'queued'", "cancelled"),
         ("state = 'queued', not_before = 1795240900000", "cancelled"),
@@ -82,7 +82,7 @@ fn an_alert_that_is_over_takes_the_place_of_what_would_still_leave_by_itself() {
 }
 
 #[test]
-fn only_what_says_more_takes_the_place_of_what_waits_and_only_for_the_same_person() {
+fn only_a_newer_stage_replaces_a_persons_waiting_message() {
     for (columns, waits) in [("state = 'queued'", "queued"), ("state = 'held', held_for = 'window'", "held")]
     {
         for (kind, contact, expected, told) in [

@@ -376,7 +376,7 @@ mod tests {
 
     /// Each version that ever was: as its scripts left it, with a webhook that waits.
     #[test]
-    fn f11_a_database_of_every_earlier_version_is_brought_up_after_a_backup() {
+    fn f11_every_earlier_database_version_is_migrated_after_a_backup() {
         for version in 1..MIGRATIONS.len() {
             let directory = tempfile::tempdir().expect("a directory");
             let path = directory.path().join("bellwire.db");
@@ -442,7 +442,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_store_makes_the_client_id_its_own_and_one_from_before_does_not() {
+    fn only_new_stores_add_their_tag_to_the_client_id() {
         let directory = tempfile::tempdir().expect("a folder");
         let store = Store::open(directory.path(), &mut Rng::seeded(1)).expect("opens");
         assert_eq!(store.client_tag().expect("read").as_ref(), Some(store.tag()));
@@ -462,7 +462,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_with_a_file_from_before_is_known_to_have_one() {
+    fn a_migration_marks_waiting_messages_with_files() {
         let sql = Connection::open_in_memory().expect("made");
         let at = MIGRATIONS.iter().position(|script| script.contains("ADD COLUMN files")).expect("there");
         MIGRATIONS.iter().take(at).for_each(|script| sql.execute_batch(script).expect("a script"));

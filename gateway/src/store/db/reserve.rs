@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_tells_how_much_room_its_disk_has_and_a_missing_one_does_not() {
+    fn free_space_is_known_for_existing_folders_only() {
         let folder = tempfile::tempdir().expect("a folder");
         assert!(free_megabytes(folder.path()).is_some_and(|free| free > 0));
         assert_eq!(free_megabytes(&folder.path().join("missing")), None);

@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_header_costs_no_row_where_an_earlier_version_made_the_file() {
+    fn a_lost_header_in_an_older_file_loses_no_row() {
         let directory = tempfile::tempdir().expect("a directory");
         let sql = Connection::open(directory.path().join("bellwire.db")).expect("made");
         let made = format!(
@@ -323,7 +323,7 @@ mod tests {
 
     /// Somebody tidied up after a power cut: what was only in the log is gone, and told.
     #[test]
-    fn f05_a_log_that_was_deleted_is_told_with_a_count() {
+    fn f05_a_deleted_log_is_reported_with_a_count() {
         let copy = twenty_webhooks();
         std::fs::remove_file(copy.path().join("bellwire.db-wal")).expect("deleted");
         assert_eq!(tells_how_many_are_gone(copy.path()), 0);

@@ -53,7 +53,7 @@ mod tests {
     use crate::store::Store;
 
     #[test]
-    fn what_memory_did_is_put_back_newest_first_and_only_when_the_transaction_fails() {
+    fn rollback_actions_run_newest_first_after_a_failed_transaction() {
         let (_folder, store) = Store::in_new_folder();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let run = |holds: bool| {

@@ -119,7 +119,7 @@ fn pressed() -> Kept {
 }
 
 #[test]
-fn of_each_lane_the_most_severe_and_oldest_leaves_and_the_worst_before_the_others() {
+fn the_most_severe_then_oldest_message_leaves_first() {
     let three = ["nino door warning", "dato door critical", "ana door warning"];
     for (waiting, limit, expected) in [
         (&["nino door warning", "nino door warning"][..], 9, &[0][..]),
@@ -139,7 +139,7 @@ fn of_each_lane_the_most_severe_and_oldest_leaves_and_the_worst_before_the_other
 }
 
 #[test]
-fn a_gate_closes_its_lane_or_its_connection_and_no_other() {
+fn a_gate_closes_only_its_lane_or_connection() {
     let (_folder, store) = Store::in_new_folder();
     let ids = all_wait(&store, &["nino door warning", "dato door warning", "nino@other door warning"]);
     for (connections, lanes, expected) in [
@@ -159,7 +159,7 @@ fn a_gate_closes_its_lane_or_its_connection_and_no_other() {
 
 /// Whether one leaves: with neither, when the burst is nearly used up, when the person rests, and with both.
 #[test]
-fn one_that_may_rest_does_while_the_person_has_much() {
+fn alerts_rest_when_a_person_got_many() {
     for (what, expected) in [
         ("nino door warning", [true, true, true, false]),
         ("nino door info", [true, true, true, false]),
@@ -177,7 +177,7 @@ fn one_that_may_rest_does_while_the_person_has_much() {
 }
 
 #[test]
-fn what_leaves_comes_with_what_is_known_of_its_window_and_templates() {
+fn due_messages_carry_their_window_and_template_facts() {
     let (_folder, store) = Store::in_new_folder();
     let id = waits(&store, "nino door warning");
     let alone = look(&store, &any());
@@ -211,7 +211,7 @@ fn a_message_is_whole_with_or_without_its_file() {
 }
 
 #[test]
-fn the_next_look_is_when_the_first_of_those_that_wait_may_leave() {
+fn the_next_look_is_when_a_waiting_message_may_leave() {
     for (columns, expected) in [
         ("not_before = 1900000000001", Some(1)),
         ("not_before = 1900000000001, state = 'unknown'", Some(1)),
@@ -231,7 +231,7 @@ fn the_next_look_is_when_the_first_of_those_that_wait_may_leave() {
 
 /// The newest of each connection.
 #[test]
-fn a_number_is_restricted_by_what_was_held_for_its_quality_since() {
+fn a_number_is_restricted_by_messages_held_for_quality() {
     let (_folder, store) = Store::in_new_folder();
     let found = || store.restricted(NOW).expect("read");
     let held = |what: &str, code: &str, after_ms: u64, columns: &str| {
@@ -280,7 +280,7 @@ fn what_leaves_next_is_found_without_walking_through_what_waits() {
 /// Eight alerts in half a minute, where Meta takes five messages: what is more leaves in digests. One by one, with
 /// what a rest of 6 s brings back taken for room again, the oldest waited 0.5 s longer each second.
 #[test]
-fn who_is_told_more_than_meta_allows_is_never_far_behind() {
+fn a_steady_overload_never_delays_a_person_long() {
     const EVERY: Duration = Duration::from_millis(3_750);
     let (_folder, store) = Store::in_new_folder();
     store
@@ -353,7 +353,7 @@ fn who_is_told_more_than_meta_allows_is_never_far_behind() {
 
 /// So that what is said of an alert arrives in its order, and nobody else waits for a slow camera.
 #[test]
-fn while_files_are_on_their_way_other_alerts_go_first_and_the_same_one_waits() {
+fn uploads_delay_only_messages_of_the_same_alert() {
     let (_folder, store) = Store::in_new_folder();
     let waiting =
         ["nino door critical", "nino door info", "nino pump info", "nino gate warning", "ann door info"];

@@ -51,7 +51,7 @@ fn a_clock_that_is_lost_twice_moves_no_time_twice() {
 
 /// Seed 1000392 of the simulation: withdrawn at a start, and sent by an operator after that.
 #[test]
-fn what_may_have_gone_out_and_is_withdrawn_is_marked_when_it_leaves_again() {
+fn a_withdrawn_unknown_message_is_marked_when_resent() {
     for (state, marked) in [("unknown", 1_i64), ("queued", 0), ("held", 0)] {
         let (_folder, store) = Store::in_new_folder();
         waits(&store, 1, state, [NOW.0, NOW.0 + 60_000, 0]);
@@ -79,7 +79,7 @@ fn what_was_tried_and_waits_again_is_not_walked_through() {
 
 /// docs/reliability.md F17: only the step from a clock that was never set to one that is right moves what waits.
 #[test]
-fn a_clock_that_is_still_wrong_or_was_never_moves_no_time() {
+fn only_the_first_correct_clock_moves_waiting_messages() {
     let wrong = Timestamp(5_000);
     for (at, state, now, moves) in [
         (wrong, "queued", Timestamp(6_000), false),
@@ -99,7 +99,7 @@ fn a_clock_that_is_still_wrong_or_was_never_moves_no_time() {
 }
 
 #[test]
-fn what_is_too_old_or_held_by_then_does_not_leave() {
+fn expired_or_held_messages_do_not_leave() {
     let wrong = Timestamp(5_000);
     let millisecond = Duration::from_millis(1);
     for (composed_at, is_held, now, may_leave) in [
@@ -162,7 +162,7 @@ fn digest_of_two(store: &Store) -> [MessageId; 5] {
 
 /// Each member keeps its row, and has the outcome of the message that carries it.
 #[test]
-fn what_a_digest_carries_goes_where_it_goes_and_what_it_does_not_stays() {
+fn a_digests_members_follow_its_state() {
     let (_folder, store) = Store::in_new_folder();
     let [digest, first, second, alone, answer] = digest_of_two(&store);
     let all = "state, changed_at, not_before, reason, held_for, attempts, form, possible_duplicate";
@@ -199,7 +199,7 @@ fn what_a_digest_carries_goes_where_it_goes_and_what_it_does_not_stays() {
 
 /// An alert, the digest that carries two others, and an answer: where each is once it was to go there.
 #[test]
-fn what_would_wait_again_for_who_stopped_waits_for_start_unless_it_is_an_answer() {
+fn requeued_messages_to_opted_out_people_wait_for_start() {
     let moves = |has_stopped: bool, to: &Next| {
         let (_folder, store) = Store::in_new_folder();
         let ids = digest_of_two(&store);
@@ -228,7 +228,7 @@ fn what_would_wait_again_for_who_stopped_waits_for_start_unless_it_is_an_answer(
 
 /// Promise P3: what was under way at the end may have gone out. The grace time doubles with each try.
 #[test]
-fn after_a_start_what_was_under_way_is_unknown_for_longer_each_time() {
+fn interrupted_sends_are_unknown_and_wait_longer_each_time() {
     for (tries, seconds) in [(0, 15), (1, 30), (2, 60), (9, 900)] {
         let (_folder, store) = Store::in_new_folder();
         let (_, id) = composed(&store, &Content::text("x"), NOW);

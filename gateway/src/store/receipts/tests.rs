@@ -108,7 +108,7 @@ fn step(store: &Store, id: MessageId, attempt: &mut u32, step: &str) -> Result<(
 
 /// A receipt, an answer, an operator and the clock, in each order that matters: the state, what it is held for, the code.
 #[test]
-fn what_becomes_of_a_message_by_what_is_told_of_its_copies() {
+fn receipts_answers_and_restarts_decide_a_messages_state() {
     for (steps, expected) in [
         ("leaves, accepted a", "accepted - -"),
         ("leaves, accepted a, sent a", "sent - -"),
@@ -174,7 +174,7 @@ fn whether_an_answer_is_awaited_is_undone_with_the_row() {
 }
 
 #[test]
-fn a_status_is_of_a_message_of_ours_or_of_none() {
+fn a_status_belongs_to_our_message_or_none() {
     let (_folder, store, id) = opened();
     leaves(&store, id, 1).expect("written");
     answered(&store, id, 1, Next::to(State::Accepted, "Meta accepted it"), Some("a")).expect("written");

@@ -55,7 +55,7 @@ fn restrict(store: &Store, config: &Config) {
 /// An event that arrives at once lets the sender take its turn in its own transaction (`task::mqtt_intake`), perhaps before the
 /// sender's task runs at all.
 #[tokio::test(flavor = "current_thread")]
-async fn a_restricted_number_is_known_before_an_event_can_take_the_first_turn() {
+async fn restrictions_are_loaded_before_the_first_event() {
     let folder = tempfile::tempdir().expect("a folder");
     let text = format!(
         "[site]\nname = \"Bar\"\nstate_directory = {:?}\n[mqtt]\nurl = \"mqtt://127.0.0.1\"\n\

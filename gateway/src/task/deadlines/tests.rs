@@ -86,7 +86,7 @@ impl Site {
 /// The gate had it: its acknowledgement was lost with the connection, and the next try came too late, or was refused. What
 /// the device then says is true, whatever we believed.
 #[test]
-fn a_device_is_believed_though_its_command_counts_as_not_published() {
+fn a_devices_answer_counts_even_for_an_unpublished_command() {
     let id = Site::new().command;
     for change in [
         CommandUpdate::Expired { id, at: NOW },
@@ -105,7 +105,7 @@ fn a_device_is_believed_though_its_command_counts_as_not_published() {
 }
 
 #[test]
-fn noise_is_no_answer_and_who_asked_is_told_that_none_came() {
+fn a_malformed_answer_is_ignored_and_the_asker_told() {
     let site = Site::new();
     site.settles(&CommandUpdate::Published { id: site.command, at: NOW });
     site.answers(&[0xff, 0xfe, 0]);

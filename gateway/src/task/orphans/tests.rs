@@ -35,7 +35,7 @@ fn nothing_ends_that_the_configuration_still_has() {
 }
 
 #[test]
-fn an_alert_whose_rule_was_renamed_ends_and_those_who_were_told_hear_so() {
+fn a_renamed_rules_alert_ends_and_its_recipients_are_told() {
     for after in
         [Has { rule: "gate", ..FIRST }, Has { key: "side", ..FIRST }, Has { has_states: false, ..FIRST }]
     {
@@ -52,7 +52,7 @@ fn an_alert_whose_rule_was_renamed_ends_and_those_who_were_told_hear_so() {
 }
 
 #[test]
-fn an_alert_that_had_not_left_is_told_once_with_its_end() {
+fn an_orphaned_alert_not_yet_sent_is_told_once() {
     let site = Site::under(&FIRST);
     site.end(&Has { rule: "gate", ..FIRST });
     let about: Vec<String> = site.rows(TEXTS).into_iter().filter(|text| text.contains("Door 1")).collect();
@@ -70,7 +70,7 @@ fn an_open_alert_that_nobody_remembers_ends() {
 }
 
 #[test]
-fn what_was_about_to_fire_ends_with_its_rule_and_a_record_says_why() {
+fn a_pending_alert_ends_with_its_rule_and_a_record() {
     let site = Site::under(&FIRST);
     site.store
         .dump(
@@ -90,7 +90,7 @@ fn what_was_about_to_fire_ends_with_its_rule_and_a_record_says_why() {
 }
 
 #[test]
-fn who_is_not_told_or_asked_any_more_gets_nothing_that_waited_and_the_others_do() {
+fn removed_recipients_lose_their_waiting_messages() {
     let site = Site::under(&FIRST);
     assert_eq!(site.end(&FIRST), Vec::<String>::new());
     let after = Has { spares_giorgi: true, ..FIRST };
@@ -107,7 +107,7 @@ fn who_is_not_told_or_asked_any_more_gets_nothing_that_waited_and_the_others_do(
 
 /// Rather the one who was taken off than nobody.
 #[test]
-fn what_nobody_else_would_hear_of_still_goes_to_who_is_not_told_any_more() {
+fn the_last_recipient_keeps_a_message_despite_removal() {
     let site = Site::under(&FIRST);
     site.store
         .dump("UPDATE message SET state = 'expired' WHERE alert = 1 AND contact <> 'giorgi'")
@@ -118,7 +118,7 @@ fn what_nobody_else_would_hear_of_still_goes_to_who_is_not_told_any_more() {
 
 /// Its window, Meta's restriction: they are that number's own.
 #[test]
-fn what_a_number_held_that_is_gone_leaves_over_the_other_and_what_an_operator_holds_does_not() {
+fn messages_held_for_a_removed_number_use_another() {
     let site = Site::under(&Has { action: None, asks: false, ..FIRST });
     for (contact, held_for) in [("boss", "window"), ("nino", "quality"), ("giorgi", "operator")] {
         let hold =
@@ -132,7 +132,7 @@ fn what_a_number_held_that_is_gone_leaves_over_the_other_and_what_an_operator_ho
 }
 
 #[test]
-fn a_number_that_is_deleted_while_the_daemon_runs_leaves_what_waited_to_another_and_ends_nothing_else() {
+fn deleting_a_number_moves_only_its_waiting_messages() {
     let site = Site::under(&Has { number: "shop", ..FIRST });
     let mut after = Has { key: "side", command: None, number: "office", ..FIRST }.config();
     Arc::make_mut(&mut after.rules[0]).connection = "shop".into(); // as a rule names one of the page's
@@ -146,7 +146,7 @@ fn a_number_that_is_deleted_while_the_daemon_runs_leaves_what_waited_to_another_
 }
 
 #[test]
-fn what_is_sent_again_has_a_person_and_a_number() {
+fn retried_messages_need_an_existing_person_and_number() {
     let site = Site::under(&FIRST);
     let again = |id: i64, after: &Has| {
         let (config, mut outcome) = (after.config(), Ok(()));
@@ -177,7 +177,7 @@ fn what_is_sent_again_has_a_person_and_a_number() {
 
 /// Nothing can be quoted or marked there: Meta knows the words of that number alone.
 #[test]
-fn who_asked_over_a_number_that_is_gone_hears_over_another_without_a_quotation() {
+fn answers_over_another_number_quote_nothing() {
     let site = Site::under(&FIRST);
     let config = Has { number: "office", ..FIRST }.config();
     let write = |store: &Store| {
@@ -191,7 +191,7 @@ fn who_asked_over_a_number_that_is_gone_hears_over_another_without_a_quotation()
 }
 
 #[test]
-fn who_was_removed_gets_nothing_more_and_the_others_do() {
+fn only_a_removed_contacts_messages_are_cancelled() {
     let site = Site::under(&FIRST);
     let ended = site.end(&Has { giorgi: false, ..FIRST });
     assert_eq!(
@@ -204,7 +204,7 @@ fn who_was_removed_gets_nothing_more_and_the_others_do() {
 }
 
 #[test]
-fn what_waits_for_a_number_that_was_renamed_leaves_over_the_other() {
+fn messages_for_a_renamed_number_use_the_new_one() {
     let site = Site::under(&Has { action: None, ..FIRST });
     site.end(&Has { action: None, number: "office", ..FIRST });
     assert_eq!(site.rows("SELECT DISTINCT connection FROM message"), ["office"]);
@@ -213,7 +213,7 @@ fn what_waits_for_a_number_that_was_renamed_leaves_over_the_other() {
 
 /// Its token goes, messages wait: so the page promises.
 #[test]
-fn what_waits_for_a_number_that_was_disconnected_on_the_page_goes_on_waiting() {
+fn messages_for_a_disconnected_number_keep_waiting() {
     let site = Site::under(&Has { action: None, ..FIRST });
     let kept = crate::store::KeptConnection {
         name: "shop".into(),
@@ -232,7 +232,7 @@ fn what_waits_for_a_number_that_was_disconnected_on_the_page_goes_on_waiting() {
 
 /// The topic, the roles, the action itself: what waits for a Yes is not what the configuration means.
 #[test]
-fn what_waits_for_a_yes_ends_with_its_action_and_who_asked_hears_so() {
+fn a_request_ends_when_its_action_changes() {
     for (after, why) in [
         (Has { action: None, ..FIRST }, GONE),
         (Has { action: Some("bell/{id}/set"), ..FIRST }, CHANGED),
@@ -253,7 +253,7 @@ fn what_waits_for_a_yes_ends_with_its_action_and_who_asked_hears_so() {
 }
 
 #[test]
-fn a_command_on_its_way_ends_with_its_definition_its_asker_or_their_rights() {
+fn a_queued_command_ends_with_its_definition_or_asker() {
     for (after, why) in [
         (Has { command: None, ..FIRST }, GONE),
         (Has { command: Some("bell/set"), ..FIRST }, CHANGED),
@@ -272,7 +272,7 @@ fn a_command_on_its_way_ends_with_its_definition_its_asker_or_their_rights() {
 }
 
 #[test]
-fn a_question_that_was_taken_out_is_decided_and_nobody_is_asked_any_more() {
+fn a_removed_question_is_decided_by_default() {
     let site = Site::under(&FIRST);
     site.end(&Has { asks: false, ..FIRST });
     assert_eq!(site.rows("SELECT state || ' ' || decision FROM question"), ["decided b"]);
@@ -296,7 +296,7 @@ fn a_last_resort_ends_with_its_step() {
 }
 
 #[test]
-fn an_invitation_of_somebody_who_may_not_invite_does_not_count() {
+fn invitations_by_people_who_may_not_invite_are_void() {
     let site = Site::under(&FIRST);
     let guest = |by: &str| Guest {
         id: format!("guest-of-{by}").as_str().into(),

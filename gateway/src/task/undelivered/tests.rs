@@ -164,7 +164,7 @@ fn refused(code: i64) -> Refusal {
 /// Every row of Meta's table, as an answer and as a status: what can no longer arrive is told at once, and what is tried
 /// again is tried while it is worth it, and told when even that was in vain.
 #[test]
-fn whichever_code_ends_it_the_owner_hears_once() {
+fn the_owner_is_told_once_for_every_final_code() {
     let site = Site::new(&[], DAY);
     for code in codes() {
         for by_status in [false, true] {
@@ -226,7 +226,7 @@ const CLASSES: [(i64, &str); 17] = [
 /// For each class when it is tried again, and of a message that lives for a day and for ten minutes whether that is before it
 /// expires.
 #[test]
-fn tried_again_means_before_it_expires() {
+fn a_retry_happens_only_before_expiry() {
     let minutes = |count: u64| Duration::from_secs(count * 60);
     for (code, class, of_a_day, of_ten_minutes) in [
         (190, Class::Auth, "queued", "queued"),
@@ -275,7 +275,7 @@ fn tried_again_means_before_it_expires() {
 }
 
 #[test]
-fn an_alert_that_somebody_got_is_no_news_and_accepted_is_not_got() {
+fn only_delivery_to_somebody_prevents_an_undelivered_notice() {
     // Delivered to one: nobody hears of the other.
     let site = Site::new(&["nino", "keti"], DAY);
     site.accepted(1);
@@ -304,7 +304,7 @@ fn an_alert_that_somebody_got_is_no_news_and_accepted_is_not_got() {
 }
 
 #[test]
-fn after_a_long_outage_the_owner_gets_one_message_and_not_a_thousand() {
+fn a_long_outage_gives_the_owner_one_notice() {
     let site = Site::new(&[], DAY);
     site.sql("DELETE FROM alert");
     let lane = site.lane("nino");
@@ -321,7 +321,7 @@ fn after_a_long_outage_the_owner_gets_one_message_and_not_a_thousand() {
 }
 
 #[test]
-fn what_an_operator_decides_is_no_news() {
+fn an_operators_decision_is_not_reported() {
     let site = Site::new(&["nino"], DAY);
     assert!(site.store.transaction(|store| Ok(store.hold(MessageId(1), NOW).is_ok())).expect("held"));
     assert!(site.told(NOW).is_empty());

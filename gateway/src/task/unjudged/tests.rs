@@ -66,7 +66,7 @@ impl Site {
 const HOT: &str = "when = \"payload.c > 8\"\nresolve_when = \"payload.c < 5\"";
 
 #[test]
-fn the_owner_hears_once_for_each_reason_with_an_example_and_a_count() {
+fn each_reason_is_told_once_with_example_and_count() {
     let mut site = Site::new(&[("cellar", HOT)]);
     for _ in 0..2_000 {
         site.hear("cellar/1", r#"{"c": "9.5"}"#, NOW);
@@ -92,7 +92,7 @@ fn the_owner_hears_once_for_each_reason_with_an_example_and_a_count() {
 }
 
 #[test]
-fn what_devices_leave_out_between_whole_reports_is_no_news() {
+fn fields_missing_between_whole_reports_are_not_reported() {
     let mut site = Site::new(&[("leak", "when = \"payload.wet\"")]);
     site.hear("leak/1", r#"{"wet": false, "battery": 90}"#, NOW);
     site.hear("leak/1", r#"{"battery": 89}"#, NOW + SECOND);

@@ -13,7 +13,7 @@ fn fact(name: &str, value: &str) -> (String, String) {
 }
 
 #[test]
-fn a_template_that_will_be_disabled_is_a_warning_with_the_date_and_is_sent_until_then() {
+fn a_flagged_template_is_a_dated_warning_and_stays_usable() {
     let flagged = |info: Value| {
         json!({ "event": "FLAGGED", "message_template_id": 1, "message_template_name": "alarm_v1",
                 "message_template_language": "en_US", "reason": null, "disable_info": info })
@@ -69,7 +69,7 @@ fn a_ban_says_when_and_its_end_is_no_ban() {
 }
 
 #[test]
-fn a_restriction_is_one_fact_each_and_other_events_say_nothing_of_it() {
+fn each_account_restriction_is_its_own_fact() {
     let (severity, text, facts) = told(
         "account_update",
         &json!({ "event": "ACCOUNT_RESTRICTION", "restriction_info": [
@@ -126,7 +126,7 @@ fn each_event_of_an_account_has_its_level() {
 }
 
 #[test]
-fn what_goes_elsewhere_is_an_alarm_about_the_number_that_meta_names() {
+fn conversations_handed_to_another_app_raise_an_alarm() {
     let standby = json!({ "metadata": { "phone_number_id": "7" }, "standby": {} });
     let taken = |object: &Value| {
         json!({ "recipient": { "phone_number_id": "7" }, "sender": { "phone_number": "1" },

@@ -207,7 +207,7 @@ fn marking_as_read_equals_metas_examples() {
 }
 
 #[test]
-fn the_words_of_the_message_fill_the_blanks_in_one_line() {
+fn message_text_fills_template_parameters_in_one_line() {
     let template =
         Template { parameters: blanks(&["Bakery", &format!("Alarm: {WORDS}")]), ..Template::default() };
     let made = template_request(&template, "Freezer 2\nis warm");

@@ -27,7 +27,7 @@ fn the_most_severe_leaves_first_and_sites_take_turns() {
 }
 
 #[test]
-fn a_site_that_has_too_much_is_refused_and_its_critical_message_is_not() {
+fn a_busy_site_is_refused_except_for_critical_messages() {
     let mut pace = Pace::new(80);
     let now = Duration::from_secs(1);
     let taken = (0..20).filter(|ticket| pace.ask("a", Severity::Info, *ticket, now).is_ok()).count();
@@ -42,7 +42,7 @@ fn a_site_that_has_too_much_is_refused_and_its_critical_message_is_not() {
 }
 
 #[test]
-fn when_meta_says_that_it_is_too_fast_every_hub_halves_its_pace() {
+fn every_hub_halves_its_pace_when_meta_throttles() {
     let mut pace = Pace::new(80);
     let now = Duration::from_secs(1);
     let before = pace.rates(now).0;
@@ -149,7 +149,7 @@ fn a_flood_at_every_hub_holds_nobody_else_up() {
 
 /// Three hundred sites have a critical message at once: all are gone in what the pace allows.
 #[test]
-fn a_burst_of_critical_messages_leaves_as_fast_as_the_pace_allows() {
+fn a_burst_of_critical_messages_leaves_at_full_pace() {
     let mut pace = Pace::new(80);
     for ticket in 0..300 {
         pace.ask(&format!("s{ticket}"), Severity::Critical, ticket, Duration::ZERO).expect("room");

@@ -200,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn time_is_marked_at_round_minutes_and_one_line_needs_no_name() {
+    fn time_axes_mark_minutes_and_single_lines_need_no_legend() {
         let mut plot = Plot::new("soak", "Memory", "seconds", "MB").over_time();
         for second in 0..420 {
             plot.add("", f64::from(second) + 0.417, 8.0);

@@ -65,7 +65,7 @@ fn values(curve: &Curve, until: Timestamp) -> Vec<f64> {
 }
 
 #[test]
-fn an_alert_carries_a_picture_and_its_templates_too_and_its_end_none() {
+fn alerts_carry_a_chart_and_their_end_does_not() {
     let judge = site(FREEZER).1;
     let mut watch = judge.watch();
     assert!(told(&take(&judge, &mut watch, reading("1", -18.0), 0), NotificationKind::Fired).is_empty());
@@ -99,7 +99,7 @@ fn with_buttons_the_picture_stands_above_the_words() {
 }
 
 #[test]
-fn what_is_told_together_has_no_picture_and_one_alone_has() {
+fn only_a_group_of_one_alert_has_a_chart() {
     let judge = site(&FREEZER.replace("repeat_interval = \"1h\"", "group_by = []\ngroup_wait = \"10s\"")).1;
     for (ids, drawn) in [(&["1"][..], 1), (&["1", "2"], 0)] {
         let mut watch = judge.watch();
@@ -117,7 +117,7 @@ fn what_is_told_together_has_no_picture_and_one_alone_has() {
 }
 
 #[test]
-fn in_a_flood_pictures_stop_and_words_do_not() {
+fn a_flood_stops_charts_but_not_texts() {
     let judge = site(FREEZER).1;
     let mut watch = judge.watch();
     let (mut words, mut drawn) = (0, 0);
@@ -135,7 +135,7 @@ fn in_a_flood_pictures_stop_and_words_do_not() {
 }
 
 #[test]
-fn values_are_kept_once_a_minute_with_each_turn_and_when_a_minute_is_over() {
+fn curves_are_saved_once_a_minute_and_with_each_transition() {
     let judge = site(FREEZER).1;
     let mut watch = judge.watch();
     let kept = |effects: &[Effect], at: u64| -> Vec<f64> {
@@ -162,7 +162,7 @@ fn values_are_kept_once_a_minute_with_each_turn_and_when_a_minute_is_over() {
 }
 
 #[test]
-fn a_curve_goes_on_after_a_restart_unless_its_rule_watches_another_number_or_is_gone() {
+fn a_restart_keeps_curves_of_unchanged_rules() {
     let judge = site(FREEZER).1;
     let mut watch = judge.watch();
     let rows: Vec<Snapshot> = take(&judge, &mut watch, reading("1", -18.0), 0)
@@ -189,7 +189,7 @@ fn a_curve_goes_on_after_a_restart_unless_its_rule_watches_another_number_or_is_
 }
 
 #[test]
-fn a_thousand_curves_are_kept_and_a_newcomer_takes_the_place_of_one_that_is_silent_for_a_week() {
+fn a_new_curve_replaces_those_silent_for_a_week() {
     let judge = site(FREEZER).1;
     let mut watch = judge.watch();
     let count = |watch: &Engine| {

@@ -3,7 +3,7 @@ use crate::alert::notification::reached::Reached;
 use crate::rule::lifecycle_settings::Grouping;
 
 #[test]
-fn what_runs_moves_with_a_clock_that_was_set() {
+fn a_set_clock_moves_a_firing_alerts_start() {
     // Seconds that pass, milliseconds by which the wall is set meanwhile, and by which the alert moves along.
     for (seconds, by, moved) in [
         (3_600, 0, 0),
@@ -22,7 +22,7 @@ fn what_runs_moves_with_a_clock_that_was_set() {
 }
 
 #[test]
-fn the_one_that_was_quiet_for_longest_makes_room_and_no_other() {
+fn only_the_longest_quiet_alert_makes_room() {
     let mut fixture = Fixture::with(&[rule("door", LifecycleSettings::bare())], people(&["nino"]), 2);
     for (id, fires) in [("1", true), ("1", false), ("2", true), ("2", true)] {
         fixture.see("door", id, fires);
@@ -35,7 +35,7 @@ fn the_one_that_was_quiet_for_longest_makes_room_and_no_other() {
 }
 
 #[test]
-fn one_too_many_is_told_and_leaves_no_trace() {
+fn an_alert_beyond_the_limit_is_told_but_not_kept() {
     let mut fixture = Fixture::with(&[rule("door", LifecycleSettings::bare())], people(&["nino"]), 1);
     fixture.see("door", "1", true);
     let effects = fixture.see("door", "2", true);
@@ -47,7 +47,7 @@ fn one_too_many_is_told_and_leaves_no_trace() {
 }
 
 #[test]
-fn what_never_fired_is_not_kept_but_its_events_are_known() {
+fn an_alert_that_never_fired_leaves_only_its_event_identities() {
     let mut fixture = Fixture::door(LifecycleSettings {
         pending_for: Duration::from_secs(60),
         ..LifecycleSettings::bare()
@@ -65,7 +65,7 @@ fn what_never_fired_is_not_kept_but_its_events_are_known() {
 
 /// What no event can reach any more must not be said again for ever.
 #[test]
-fn an_alert_of_another_key_is_put_away_with_its_reason() {
+fn an_alert_is_forgotten_when_the_rules_key_changes() {
     let keyed = |key: &[&str], expect| {
         let life = LifecycleSettings { expect, repeat_interval: Some(HOUR), ..LifecycleSettings::bare() };
         let mut rule = rule("door", life.clone());
@@ -104,7 +104,7 @@ fn an_alert_of_another_key_is_put_away_with_its_reason() {
 }
 
 #[test]
-fn what_a_faster_clock_kept_goes_on_from_now() {
+fn a_restored_alert_never_begins_in_the_future() {
     let mut fixture = Fixture::door(LifecycleSettings::bare());
     let kept = kept(&fixture.see("door", "1", true));
     for (wall, since) in [(START - HOUR, START - HOUR), (START, START), (START + HOUR, START)] {
@@ -117,7 +117,7 @@ fn what_a_faster_clock_kept_goes_on_from_now() {
 
 /// A Pi without a clock of its own starts in the past, and is told the time a little later.
 #[test]
-fn a_group_that_a_faster_clock_kept_waits_no_longer_for_that() {
+fn a_group_wait_survives_a_clock_set_back() {
     let wait = Duration::from_secs(30);
     let group = || Grouping { by: Vec::new(), wait, interval: HOUR };
     let grouped = || rule("door", LifecycleSettings { group: Some(group()), ..LifecycleSettings::bare() });
@@ -133,7 +133,7 @@ fn a_group_that_a_faster_clock_kept_waits_no_longer_for_that() {
 }
 
 #[test]
-fn after_a_restart_the_one_that_was_quiet_for_longest_still_makes_room() {
+fn the_longest_quiet_alert_makes_room_after_a_restart() {
     let fixture = || Fixture::with(&[rule("door", LifecycleSettings::bare())], people(&["nino"]), 2);
     let (mut before, mut rows) = (fixture(), Vec::new());
     for id in ["2", "1"] {
@@ -150,7 +150,7 @@ fn after_a_restart_the_one_that_was_quiet_for_longest_still_makes_room() {
 
 /// Else its row stays for as long as the database does.
 #[test]
-fn what_is_not_worth_remembering_any_more_leaves_the_disk_with_the_next_start() {
+fn a_restart_deletes_snapshots_of_idle_alerts() {
     let keyed = rule("door", LifecycleSettings { pending_for: HOUR, ..LifecycleSettings::bare() });
     let mut fixture = Fixture::new(std::slice::from_ref(&keyed));
     fixture.see("door", "1", true);
@@ -196,7 +196,7 @@ fn receipts_come_in_any_order_and_count_once() {
 }
 
 #[test]
-fn each_silence_has_a_number_of_its_own_and_what_does_not_fire_is_named() {
+fn silences_are_numbered_and_acknowledging_a_quiet_alert_is_refused() {
     let mut fixture = Fixture::door(LifecycleSettings::bare());
     for _ in 0..3 {
         fixture.note(&silence(None, START + HOUR));
@@ -210,7 +210,7 @@ fn each_silence_has_a_number_of_its_own_and_what_does_not_fire_is_named() {
 
 /// Who was told, or took care, is gone from the configuration: somebody else has to know.
 #[test]
-fn what_nobody_knows_of_any_more_is_told_to_whoever_is_on_duty() {
+fn alerts_whose_recipients_are_gone_go_to_others() {
     let by = |who: &str| AlertCommand::Acknowledge {
         alert: ident("door", "1"),
         by: Person { name: who.to_owned(), contact: Some(who.into()) },
@@ -244,7 +244,7 @@ fn what_nobody_knows_of_any_more_is_told_to_whoever_is_on_duty() {
 
 /// What a night or a group held back of a rule that is gone takes nothing else with it.
 #[test]
-fn what_was_held_back_of_a_rule_that_is_gone_does_not_silence_the_rest() {
+fn a_removed_rule_takes_nothing_else_from_summaries_or_groups() {
     let hours =
         crate::contact::quiet_hours::QuietHours::parse(["11:00-13:00"], Severity::Critical).expect("hours");
     let mut asleep = people(&["nino"]);
@@ -273,7 +273,7 @@ fn what_was_held_back_of_a_rule_that_is_gone_does_not_silence_the_rest() {
 
 /// It had begun to wait for others when the rule was renamed.
 #[test]
-fn an_end_that_waits_in_a_group_is_told_though_its_rule_is_gone() {
+fn a_grouped_end_is_sent_after_its_rule_is_removed() {
     let group = || Grouping { by: Vec::new(), wait: Duration::from_secs(30), interval: HOUR };
     let grouped =
         |name: &str| rule(name, LifecycleSettings { group: Some(group()), ..LifecycleSettings::bare() });
@@ -291,7 +291,7 @@ fn an_end_that_waits_in_a_group_is_told_though_its_rule_is_gone() {
 }
 
 #[test]
-fn who_is_not_named_in_the_rule_any_more_is_not_told_again() {
+fn people_removed_from_a_rule_get_no_repetition() {
     let life = || LifecycleSettings { repeat_interval: Some(HOUR), ..LifecycleSettings::bare() };
     let mut fixture = Fixture::with(&[rule("door", life())], people(&["nino", "giorgi"]), ALERTS_MAX);
     let effects = fixture.see("door", "1", true);

@@ -2,7 +2,7 @@ use super::*;
 use crate::event::incoming::UNACKNOWLEDGED_MAX;
 
 #[test]
-fn the_last_events_that_changed_nothing_are_known_and_kept_once() {
+fn the_last_ineffective_events_are_remembered_for_a_week() {
     let mut fixture = Fixture::door(LifecycleSettings::bare());
     let door = ident("door", "1");
     assert_eq!(fixture.watch.keep_passed(), []);
@@ -27,7 +27,7 @@ fn the_last_events_that_changed_nothing_are_known_and_kept_once() {
 /// A broker may send again what it has no acknowledgement for: 256 events, each for a few rules. An old "cold" among them that
 /// nobody remembers would end the alarm of the "hot" that followed it.
 #[test]
-fn all_events_that_a_broker_may_repeat_are_known_after_each_restart() {
+fn repeatable_events_are_known_after_every_restart() {
     let (door, repeated) = (ident("door", "1"), u64::from(UNACKNOWLEDGED_MAX) * 4);
     let mut fixture = Fixture::door(LifecycleSettings::bare());
     let mut disk: BTreeMap<StateKey, Snapshot> = BTreeMap::new();
@@ -58,7 +58,7 @@ fn all_events_that_a_broker_may_repeat_are_known_after_each_restart() {
 }
 
 #[test]
-fn a_new_session_frees_the_packets_of_the_last_and_nothing_else() {
+fn a_new_session_forgets_only_packet_identifiers() {
     let mut fixture = Fixture::door(LifecycleSettings::bare());
     for id in ["1", "2"] {
         fixture.see("door", id, true);
@@ -83,7 +83,7 @@ fn a_new_session_frees_the_packets_of_the_last_and_nothing_else() {
 }
 
 #[test]
-fn what_a_faster_clock_took_is_known_for_a_week_and_no_longer() {
+fn a_corrected_clock_moves_remembered_events() {
     let (mut fixture, door) = (Fixture::door(LifecycleSettings::bare()), ident("door", "1"));
     fixture.watch.remember(&door, recent(7, false));
     let Ok([Effect::Keep(kept)]) = <[Effect; 1]>::try_from(fixture.watch.keep_passed()) else {

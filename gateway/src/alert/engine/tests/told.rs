@@ -9,7 +9,7 @@ fn seconds(count: u64) -> Duration {
 }
 
 #[test]
-fn it_says_how_long_it_held_and_carries_what_it_may_be_sent_with() {
+fn a_fired_alert_has_its_duration_template_and_expiry() {
     for (pending_for, what) in [(0, "the condition holds"), (60, "the condition has held for 1 min")] {
         let mut fixture = Fixture::door(LifecycleSettings {
             pending_for: seconds(pending_for),
@@ -25,7 +25,7 @@ fn it_says_how_long_it_held_and_carries_what_it_may_be_sent_with() {
 }
 
 #[test]
-fn who_came_hears_of_the_next() {
+fn a_new_contact_gets_the_next_alert() {
     let mut fixture = Fixture::door(LifecycleSettings::bare());
     assert_eq!(said(&fixture.see("door", "1", true)), [("nino", NotificationKind::Fired, "door 1")]);
     fixture.watch.meet(Arc::new(people(&["nino", "giorgi"])));
@@ -34,7 +34,7 @@ fn who_came_hears_of_the_next() {
 }
 
 #[test]
-fn a_group_tells_each_once_and_asks_about_one_that_fires() {
+fn a_group_lists_each_alert_once_and_references_one() {
     let group = Grouping { by: Vec::new(), wait: seconds(30), interval: seconds(300) };
     let mut fixture = Fixture::door(LifecycleSettings { group: Some(group), ..LifecycleSettings::bare() });
     for fires in [true, false, true] {
@@ -77,7 +77,7 @@ fn a_silence_ends_at_its_moment() {
 }
 
 #[test]
-fn the_same_words_come_again_after_the_interval_and_not_before() {
+fn the_same_text_is_not_repeated_within_the_interval() {
     // The end of a snooze reminds, in the moment of the repetition.
     let mut fixture =
         Fixture::door(LifecycleSettings { repeat_interval: Some(HOUR), ..LifecycleSettings::bare() });
@@ -115,7 +115,7 @@ fn a_summary_leaves_out_what_is_silenced_by_then() {
 }
 
 #[test]
-fn quiet_hours_of_a_rule_that_end_in_a_persons_own_wait_for_those() {
+fn a_persons_quiet_hours_extend_those_of_the_rule() {
     let hours = |text| QuietHours::parse([text], Severity::Critical).expect("hours");
     let mut people = people(&["nino"]);
     people.quiet.insert("nino".into(), hours("14:00-16:00"));
@@ -130,7 +130,7 @@ fn quiet_hours_of_a_rule_that_end_in_a_persons_own_wait_for_those() {
 }
 
 #[test]
-fn it_is_calm_after_a_whole_window_and_not_when_something_else_is_due() {
+fn flapping_ends_after_a_whole_calm_window() {
     let flapping = Flapping { changes: 2, within: seconds(600) };
     let life = LifecycleSettings { flapping, resolve_after: Some(seconds(100)), ..LifecycleSettings::bare() };
     let mut fixture = Fixture::door(life);
@@ -146,7 +146,7 @@ fn it_is_calm_after_a_whole_window_and_not_when_something_else_is_due() {
 }
 
 #[test]
-fn an_end_frees_only_what_it_held_back() {
+fn an_ended_source_releases_only_the_alerts_it_inhibited() {
     let inhibited_by = vec![Inhibition { source: "power".into(), equal: vec!["id".into()] }];
     let door = rule("door", LifecycleSettings { inhibited_by, ..LifecycleSettings::bare() });
     let mut fixture = Fixture::new(&[door, rule("power", LifecycleSettings::bare())]);
@@ -161,7 +161,7 @@ fn an_end_frees_only_what_it_held_back() {
 }
 
 #[test]
-fn what_somebody_takes_care_of_is_not_said_again_when_a_step_is_due() {
+fn an_escalation_step_does_not_repeat_an_acknowledged_alert() {
     let step = Step {
         after: 2 * HOUR,
         unless: Unless::Resolved,
@@ -182,7 +182,7 @@ fn what_somebody_takes_care_of_is_not_said_again_when_a_step_is_due() {
 
 /// docs/alerts.md, `repeat_interval`: whoever was asked in between has just heard of it.
 #[test]
-fn a_reminder_comes_an_interval_after_the_last_message_also_one_of_a_step() {
+fn a_reminder_comes_one_interval_after_the_last_message() {
     let half = HOUR / 2;
     let step = |target| Step { after: half, unless: Unless::Acknowledged, target };
     let hook = Target::Post { url: "http://x/hook".into() };

@@ -15,7 +15,7 @@ fn alerts(count: u32, severity: Severity) -> LaneContent {
 }
 
 #[test]
-fn after_a_message_a_digest_rests_and_an_answer_does_not() {
+fn only_a_digest_rests_after_a_message() {
     let mut fixture = Fixture::new();
     assert!(fixture.sender.is_idle() && fixture.leaves(due(1, "nino"), NOW) && !fixture.sender.is_idle());
     assert!(!fixture.is_open(NOW), "one at a time");
@@ -36,7 +36,7 @@ fn after_a_message_a_digest_rests_and_an_answer_does_not() {
 }
 
 #[test]
-fn after_eleven_of_the_burst_two_are_a_digest_until_all_is_paid_back() {
+fn two_become_a_digest_after_eleven_until_the_burst_recovers() {
     let mut fixture = Fixture::new();
     let (merge, load) =
         (SchedulerEffect::Merge(vec![lane("nino")]), SchedulerEffect::Load(vec![MessageId(50)]));
@@ -63,7 +63,7 @@ fn after_eleven_of_the_burst_two_are_a_digest_until_all_is_paid_back() {
 
 /// Or everything would wait for the next answer; what nobody asked for is not told.
 #[test]
-fn it_wakes_when_the_first_that_waits_may_leave() {
+fn the_scheduler_wakes_for_the_first_due_message() {
     let second = |seconds| NOW + Duration::from_secs(seconds);
     for (next_at, content, expected) in [
         (None, LaneContent::default(), None),
@@ -83,7 +83,7 @@ fn it_wakes_when_the_first_that_waits_may_leave() {
 }
 
 #[test]
-fn a_clock_that_is_set_back_takes_the_rest_with_it() {
+fn a_clock_set_back_moves_the_rest() {
     let mut fixture = Fixture::new();
     assert!(fixture.leaves(due(1, "nino"), NOW));
     fixture.answer(1, accepted(), NOW);

@@ -20,7 +20,7 @@ fn sending(effects: &[SchedulerEffect]) -> Vec<i64> {
 }
 
 #[test]
-fn a_message_leaves_when_its_files_are_there_and_others_meanwhile() {
+fn a_message_waits_for_its_files_while_others_leave() {
     for (uploaded, left) in [
         (Ok(vec![Media::Id("7".into())]), ("door", Some(Part::Image(Media::Id("7".into()))))),
         (Err("no answer".to_owned()), ("door\n(no picture: no answer)", None)),

@@ -4,7 +4,7 @@ use super::*;
 
 /// Whatever statement it was: a mark that is missing is a message that waits until the next start.
 #[test]
-fn a_lane_is_read_again_when_something_in_it_changed_and_no_other() {
+fn only_a_changed_lane_is_read_again() {
     let (_folder, store) = Store::in_new_folder();
     let ids = all_wait(&store, &["nino door warning", "dato door warning", "ana door warning"]);
     let seen = |all, since: Timestamp, now| {

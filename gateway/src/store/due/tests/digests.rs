@@ -47,7 +47,7 @@ fn an_answer_does_not_wait_for_the_digest_that_rests() {
 
 /// Beside two that a digest takes.
 #[test]
-fn a_digest_takes_what_was_not_tried_and_may_leave_now() {
+fn a_digest_takes_only_untried_due_messages() {
     for (columns, is_taken) in [
         ("reason = 'as it is'", true),
         ("not_before = 1900000000000", true),
@@ -68,7 +68,7 @@ fn a_digest_takes_what_was_not_tried_and_may_leave_now() {
 }
 
 #[test]
-fn a_digest_has_the_words_buttons_and_templates_of_its_members_in_their_order() {
+fn a_digest_keeps_its_members_texts_buttons_and_templates() {
     let (_folder, store) = Store::in_new_folder();
     let ids = all_wait(&store, &["nino door info", "nino gate critical", "nino door warning"]);
     let due = look(&store, &pressed());
@@ -94,7 +94,7 @@ fn a_digest_has_the_words_buttons_and_templates_of_its_members_in_their_order() 
 
 /// What must not come twice makes a digest that must not; and none of it is too old before its own time.
 #[test]
-fn a_digest_is_as_careful_as_its_most_careful_member_and_lasts_as_long_as_its_longest() {
+fn a_digest_takes_the_strictest_policy_and_the_longest_expiry() {
     for (changed, hours, expected) in [
         ("reason = 'as it is'", 1, OnUnknown::Retry),
         ("on_unknown = 'hold'", 1, OnUnknown::Hold),
@@ -140,7 +140,7 @@ fn a_digest_counts_by_rule_what_has_no_words() {
 }
 
 #[test]
-fn a_damaged_row_is_put_aside_and_goes_neither_alone_nor_in_a_digest() {
+fn a_damaged_message_row_is_held_and_never_sent() {
     for columns in ["content = '{}'", "address = '+15550100124'", "checksum = x'00'"] {
         for (wanted, damaged, expected) in [
             (pressed(), &[1][..], Some("🔔 2 alerts\n1. 🟠 a\n2. 🟠 c")),
@@ -167,7 +167,7 @@ fn a_damaged_row_is_put_aside_and_goes_neither_alone_nor_in_a_digest() {
 
 /// Seed 51005 of the simulation: it waited until something else woke the sender.
 #[test]
-fn behind_a_row_that_was_put_aside_the_next_leaves_at_once() {
+fn the_next_message_leaves_at_once_after_a_damaged_row() {
     let (_folder, store) = Store::in_new_folder();
     let ids = all_wait(&store, &["nino a warning", "nino b warning"]);
     store.set(ids[0], "checksum = x'00'", &[]).expect("damaged");

@@ -5,7 +5,7 @@ use super::*;
 /// Seed 1 of the simulation: the power went, and the clock came back 27 minutes early. What was to wait for a receipt for
 /// 15 s would have waited for 27 minutes.
 #[test]
-fn what_waits_for_a_time_waits_no_longer_after_a_start_whose_clock_is_behind() {
+fn a_start_with_a_slow_clock_lengthens_no_wait() {
     let (_folder, store) = Store::in_new_folder();
     let row = |id, state: &str, changed: i64, not_before| {
         waits(&store, id, state, [changed, changed + 86_400_000, not_before]);
@@ -30,7 +30,7 @@ fn what_waits_for_a_time_waits_no_longer_after_a_start_whose_clock_is_behind() {
 
 /// Who ran when it was set back has moved what waits already.
 #[test]
-fn what_has_gone_back_with_the_clock_does_not_go_back_again() {
+fn a_clock_set_back_moves_times_once() {
     let (_folder, store) = Store::in_new_folder();
     let lane = Conversation { connection: "main".into(), contact: "nino".into() };
     let to = Recipient::parse("+15550100123").expect("a number");

@@ -4,7 +4,7 @@ use super::*;
 
 /// The configuration calls Nino by another id, and the telephone is the same.
 #[test]
-fn who_wrote_stop_and_is_renamed_stays_stopped_until_they_write_start() {
+fn a_renamed_contact_stays_opted_out() {
     let site = Site::under(&FIRST);
     let wish = |contact: &str, given, at| {
         site.store

@@ -12,7 +12,7 @@ use crate::task::outbox_transaction::take;
 /// Seed 624 of the simulation: an operator gave up a message of which nobody knew whether it had left. It had; Meta said
 /// so, and then that it failed. It must not be tried again, nor wait for the person's next word.
 #[test]
-fn what_was_stopped_stays_stopped_when_its_copy_is_sent_and_then_fails() {
+fn a_cancelled_message_is_not_requeued_by_a_late_failure() {
     type Stop = fn(&Store, MessageId, Timestamp) -> Result<(), ActError>;
     let stops: [Stop; 2] = [Store::cancel, Store::hold];
     for (stop, code) in
@@ -52,7 +52,7 @@ fn starts_with(site: &mut Site, changes: &[(&str, &str)]) {
 /// Seed 1000152: a message had left over a number that was taken out of the configuration, and waited for another one. What
 /// Meta then told of the former number, its window or a restriction, held it back from this one for good.
 #[test]
-fn what_a_number_refused_that_is_gone_holds_nothing_back_over_the_other() {
+fn a_removed_numbers_refusal_holds_nothing_back() {
     for code in [131_047, 131_048, 130_429] {
         let mut site = Site::new();
         site.send(&[]);
@@ -68,7 +68,7 @@ fn what_a_number_refused_that_is_gone_holds_nothing_back_over_the_other() {
 /// Seed 1000353: a copy was accepted, the rule then told somebody else, and the failure came after that. What it put back into
 /// the queue went to whoever is not told any more, since a start looks at what waits; and to who is gone, over what is gone.
 #[test]
-fn what_a_late_failure_brings_back_goes_to_nobody_whom_a_changed_configuration_leaves_out() {
+fn a_late_failure_requeues_nothing_for_removed_recipients() {
     let op = "[[contact]]\n        id = \"op\"\n        phone = \"+1 555 010 0123\"\n";
     let told = ("notify = [\"op\"]", "notify = [\"boss\"]");
     type Changes<'a> = &'a [(&'a str, &'a str)];
@@ -108,7 +108,7 @@ fn words(id: &str, text: &str) -> String {
 
 /// Found by the simulation: STOP held what waited, and what was under way just then came back to the queue and went out.
 #[test]
-fn what_was_under_way_at_a_stop_does_not_leave_again_until_start() {
+fn messages_in_flight_at_stop_wait_for_start() {
     let mut site = Site::new();
     site.send(&[]);
     let member = |store: &Store| {
@@ -133,7 +133,7 @@ fn what_was_under_way_at_a_stop_does_not_leave_again_until_start() {
 /// Found by the simulation, seed 34 of its time: a copy failed, since the person had to write first; they wrote, another
 /// copy left, and the process ended before its answer. The first one's failure is none of the second's.
 #[test]
-fn an_earlier_copys_failure_is_not_taken_for_that_of_the_one_under_way() {
+fn an_earlier_copys_failure_does_not_settle_the_current_one() {
     let mut site = Site::new();
     site.send(&[]);
     site.restart();
@@ -153,7 +153,7 @@ fn an_earlier_copys_failure_is_not_taken_for_that_of_the_one_under_way() {
 /// transaction, finds the number restricted. A try would make it worse. And it heeds all that a body tells of a lane: another
 /// failure of the same person's hid the restriction (seed 21,147 of its time).
 #[test]
-fn nothing_leaves_between_a_status_that_restricts_a_number_and_the_senders_next_turn() {
+fn nothing_leaves_after_a_status_restricts_the_number() {
     let site = Site::new();
     site.send(&["wamid.1".to_owned(), "wamid.2".to_owned()]);
     let failed = |wamid, code| statuses(wamid, &Fate::Fails { sent: false, code });

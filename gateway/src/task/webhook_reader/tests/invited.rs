@@ -36,7 +36,7 @@ fn stands(site: &Site) -> String {
 }
 
 #[test]
-fn a_written_no_and_a_stop_after_the_yes_count_in_any_order() {
+fn invitation_answers_count_by_time_in_any_order() {
     for (answers, end) in [
         (vec!["tap yes", "no"], "declined 0"),
         (vec!["yes", "No"], "declined 0"),

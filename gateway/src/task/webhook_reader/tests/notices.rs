@@ -62,7 +62,7 @@ impl Site {
 }
 
 #[test]
-fn a_late_word_about_a_template_undoes_no_newer_one_and_is_not_told() {
+fn a_late_template_event_undoes_no_newer_one() {
     for (older, newer) in [("APPROVED", "DISABLED"), ("REINSTATED", "PAUSED"), ("PAUSED", "APPROVED")] {
         let status = if newer == "REINSTATED" { "APPROVED" } else { newer };
         let expected = [format!("alarm_v1 {status}")];
@@ -91,7 +91,7 @@ fn a_late_word_about_a_template_undoes_no_newer_one_and_is_not_told() {
 
 /// A failure of an hour ago says that the template is out of use; Meta has approved it since.
 #[test]
-fn a_late_failure_puts_no_template_aside_that_was_approved_since() {
+fn a_late_failure_disables_no_since_approved_template() {
     for (approved, expected) in [(60, "APPROVED"), (7_200, "refused with code 132015")] {
         let site = Site::new();
         site.send(&[OURS.to_owned()]);
@@ -126,7 +126,7 @@ fn a_webhook_that_is_older_than_the_catalogue_changes_nothing() {
 }
 
 #[test]
-fn what_was_lifted_stays_lifted_when_its_beginning_comes_late() {
+fn a_lifted_restriction_stays_lifted() {
     for (events, known) in [
         ([account("BEGIN", ago(90)), account("REINSTATE", ago(60))], vec![]),
         (
@@ -154,7 +154,7 @@ fn what_was_lifted_stays_lifted_when_its_beginning_comes_late() {
 
 /// The same delivery again is nothing; the same words of another time may be something new.
 #[test]
-fn a_second_change_of_the_pin_is_told_and_a_copy_of_each_message_is_not() {
+fn repeated_notices_are_told_only_when_new() {
     let pin =
         |at| tells("security", at, &json!({ "event": "PIN_CHANGED", "display_phone_number": "15550100100" }));
     let site = Site::new();
@@ -323,7 +323,7 @@ proptest! {
     /// Templates, restrictions, bans and their ends, wishes about marketing, limits: shuffled, delayed and repeated they end the
     /// same, also where several are of the same second.
     #[test]
-    fn what_is_known_of_account_and_templates_depends_on_no_order(
+    fn account_and_template_facts_do_not_depend_on_order(
         story in prop::collection::vec((news(), 1_i64..3), 1..12),
         seeds in prop::collection::vec(any::<u64>(), 2),
     ) {

@@ -113,7 +113,7 @@ fn a_person_is_known_in_every_spelling_of_the_number() {
 /// Meta's answer to a send and its statuses say how it spells a number; a user id in a status is a name, too. None of it counts
 /// any more when the contact is written to elsewhere.
 #[test]
-fn what_metas_answers_and_statuses_call_somebody_is_learned() {
+fn user_ids_are_learned_from_answers_and_statuses() {
     let (answer, status, id) = ("15550100001", "15550100002", "US.7");
     for alias in [answer, status, id] {
         let mut site = Site::with(PEOPLE);
@@ -173,7 +173,7 @@ fn a_number_that_fits_two_people_acts_for_nobody() {
 /// Whatever form tells it. Nothing acts, nothing is learned, until an operator says who it is; what was written before counts
 /// when it comes late, and what was written before the acceptance does not count after it.
 #[test]
-fn nothing_acts_for_a_number_that_changed_hands_until_it_is_accepted() {
+fn a_number_with_a_new_owner_acts_only_once_accepted() {
     let forms = [
         json!({ "type": "user_changed_number", "wa_id": "15550100177", "body": "x" }),
         json!({ "type": "user_changed_number", "new_wa_id": "15550100177", "body": "x" }),
@@ -231,7 +231,7 @@ fn a_late_stop_or_start_undoes_no_newer_one() {
 
 /// Two ids behind one number: whoever wrote first is the contact, whichever of the two is heard first.
 #[test]
-fn the_first_user_of_a_number_is_known_by_the_time_of_their_words() {
+fn the_earliest_message_decides_a_numbers_user() {
     for order in [[0, 1], [1, 0]] {
         let site = Site::with(PEOPLE);
         let said = |id: &str, user: &str, at| {
@@ -248,7 +248,7 @@ fn the_first_user_of_a_number_is_known_by_the_time_of_their_words() {
 
 /// A status of an hour ago says that the window was closed; the person has written since.
 #[test]
-fn a_late_word_opens_no_window_that_was_closed_and_a_late_closing_shuts_no_newer_one() {
+fn late_events_change_no_window_set_by_newer_ones() {
     let closed = |site: &Site, at: i64| {
         let mut status = json!({ "id": OURS, "status": "failed", "timestamp": at.to_string() });
         status["errors"] = json!([{ "code": 131_047, "title": "x" }]);
@@ -335,7 +335,7 @@ proptest! {
     /// Wishes, words, receipts and a number that changes hands, each at its own second: shuffled, delayed and repeated they end
     /// the same.
     #[test]
-    fn what_counts_of_a_person_depends_on_no_order(
+    fn a_persons_state_does_not_depend_on_order(
         story in prop::collection::vec(prop_oneof![
             3 => prop::sample::select(vec!["STOP", "START", "hello"]).prop_map(Told::Word),
             2 => prop::sample::select(vec![0_i64, 131_047]).prop_map(Told::Status),

@@ -79,7 +79,7 @@ fn an_app_secret_speaks_for_its_own_numbers_alone() {
 
 /// Whoever hides the number gave it when asked: the owner is told, whoever passed the answer on.
 #[test]
-fn a_number_that_was_asked_for_is_shown_to_the_owner() {
+fn a_shared_number_is_shown_to_the_owner() {
     for (origin, forwarded, shown) in
         [("contact_request", false, 1), ("contact_request", true, 1), ("other", false, 0)]
     {
@@ -102,7 +102,7 @@ fn a_number_that_was_asked_for_is_shown_to_the_owner() {
 
 /// A permission to call, a recording of a caller, a call that was missed: none of them is an answer to an alert.
 #[test]
-fn nothing_of_a_call_acts() {
+fn call_messages_do_not_act() {
     let permission = json!({ "id": "wamid.C1", "type": "interactive", "context": { "id": OURS },
         "interactive": { "type": "call_permission_reply",
                          "call_permission_reply": { "response": "accept", "is_permanent": false } } });
