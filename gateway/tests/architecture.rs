@@ -157,6 +157,52 @@ fn files_stay_small_and_have_specific_names() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Every Rust file below a folder, but what was built or downloaded.
+fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() && !path.ends_with("target") && !path.ends_with("node_modules") {
+            rust_files(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// The functions with a test attribute, in modules, programs and `proptest!`.
+fn tests_of(text: &str) -> Vec<&str> {
+    let (mut found, mut is_test) = (Vec::new(), false);
+    for line in text.lines().map(str::trim_start) {
+        if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
+            is_test = true;
+        } else if let Some(rest) = line.strip_prefix("async ").unwrap_or(line).strip_prefix("fn ") {
+            found.extend(rest.split('(').next().filter(|_| is_test));
+            is_test = false;
+        }
+    }
+    found
+}
+
+#[test]
+fn test_names_have_ten_words_at_most() {
+    let mut files = Vec::new();
+    for folder in ["firmware-bridge", "fuzz", "gateway", "hub", "simulator", "tests", "tools"] {
+        rust_files(&root().join(folder), &mut files);
+    }
+    let (mut wrong, mut seen) = (Vec::new(), 0);
+    for path in files {
+        let text = std::fs::read_to_string(&path).expect("readable");
+        for name in tests_of(&text) {
+            seen += 1;
+            if name.split('_').count() > 10 {
+                wrong.push(format!("{}: say in ten words what `{name}` shows", path.display()));
+            }
+        }
+    }
+    assert!(seen > 1_000, "the rule has lost sight of the tests: {seen}");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 #[test]
 fn each_dependency_says_what_it_is_for() {
     for manifest in ["gateway/Cargo.toml", "simulator/Cargo.toml", "firmware-bridge/Cargo.toml"] {
