@@ -81,7 +81,10 @@ pub fn judge(house: &Fixture, reply: &InboundMessage) -> Interpretation {
         Interpretation::Command(command) => {
             let sender = sender.expect("a stranger commands nothing");
             assert!(!reply.forwarded && sender.roles.contains("manager") && command.contact == sender.id);
-            assert_eq!((command.deed.topic.as_str(), command.deed.payload.as_str()), ("do/bar/2/set", "1"));
+            assert_eq!(
+                (command.action.topic.as_str(), command.action.payload.as_str()),
+                ("do/bar/2/set", "1")
+            );
             assert!(command.expires_at >= reply.at);
         }
         Interpretation::Consent { contact, .. }

@@ -233,10 +233,10 @@ fn told(outcome: &Interpretation) -> String {
     match outcome {
         Interpretation::Command(new) => {
             let keeps = NOW.until(new.expires_at).as_secs();
-            format!("{} <- {} ({}, {keeps} s)", new.deed.topic, new.deed.payload, new.deed.title)
+            format!("{} <- {} ({}, {keeps} s)", new.action.topic, new.action.payload, new.action.title)
         }
-        Interpretation::Confirm { deed, confirm, approvals, .. } => {
-            format!("{}? confirm {confirm}, approvals {approvals}", deed.title)
+        Interpretation::Confirm { action, confirm, approvals, .. } => {
+            format!("{}? confirm {confirm}, approvals {approvals}", action.title)
         }
         Interpretation::Vote { subject, choice, .. } => format!("{subject:?}: {choice}"),
         Interpretation::Acknowledge { alert, .. } => format!("cares for {}", alert.0),

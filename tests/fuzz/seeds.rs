@@ -246,7 +246,7 @@ fn requests() -> Vec<Seed> {
     let token = "Authorization: Bearer bw_fuzzed\r\nIdempotency-Key: 7\r\nContent-Type: application/json\r\n";
     let mut seeds = Vec::new();
     for (path, methods) in api["paths"].as_object().expect("paths") {
-        let address = path.replace("{id}", "7").replace("{deed}", "retry").replace("{name}", "main");
+        let address = path.replace("{id}", "7").replace("{action}", "retry").replace("{name}", "main");
         for method in methods.as_object().expect("methods").keys() {
             let name = format!("{method}{}", path.replace(['/', '{', '}', '.'], "-"));
             let body = b"{\"topic\":\"a/b\",\"payload\":{\"c\":1}}";

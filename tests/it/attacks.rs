@@ -185,15 +185,15 @@ fn tap(id: &str) -> Value {
     json!({ "raw": { "type": "interactive", "interactive": reply } })
 }
 
-/// What the simulator's person does in this row.
-fn deed(shop: &Shop, at: usize, attack: &Attack) -> Value {
+/// The message with which the simulator's person tries this attack.
+fn attempt(shop: &Shop, at: usize, attack: &Attack) -> Value {
     let me = number(at);
     // The nearest row before with somebody who got the alert.
     let another = || {
         let before = (0..ATTACKS.len()).rev().map(|back| (at + back) % ATTACKS.len());
         before.filter(|row| is_contact(&ATTACKS[*row])).map(number).next().unwrap()
     };
-    let mut deed = match attack.does {
+    let mut message = match attack.does {
         Writes(words) => json!({ "text": words }),
         Forwards(words) => json!({ "text": words, "forwarded": true }),
         WritesUnderAnothers(words) => {
@@ -202,9 +202,9 @@ fn deed(shop: &Shop, at: usize, attack: &Attack) -> Value {
         }
         TapsTheirButton => json!({ "tap": "Stop defrost" }),
         TapsTheirButtonADayLater => {
-            let mut deed = tap(&button(shop, &me));
-            deed["timestamp"] = json!(now_s() + 25 * 3600);
-            deed
+            let mut message = tap(&button(shop, &me));
+            message["timestamp"] = json!(now_s() + 25 * 3600);
+            message
         }
         TapsAnothersButton => tap(&button(shop, &another())),
         TapsAltered(that, this) => {
@@ -218,11 +218,11 @@ fn deed(shop: &Shop, at: usize, attack: &Attack) -> Value {
             json!({ "edit": first, "text": words })
         }
     };
-    deed["from"] = json!(me);
+    message["from"] = json!(me);
     if attack.by == StrangerCalledOwner {
-        deed["name"] = json!("owner");
+        message["name"] = json!("owner");
     }
-    deed
+    message
 }
 
 #[test]
@@ -237,7 +237,7 @@ fn every_attack_by_reply_is_refused_logged_and_answered() {
         let what = attack.what;
         let (me, id) = (number(at), format!("row{at}"));
         let (before, log) = (shop.to(&me).len(), shop.site.log().len());
-        let message = shop.does(&deed(&shop, at, attack));
+        let message = shop.does(&attempt(&shop, at, attack));
         if attack.becomes.is_empty() {
             // It is no message at all: what it was stands with the body.
             let noted = format!("SELECT count(*) FROM inbox WHERE note LIKE '%{}%'", attack.logged);

@@ -130,9 +130,9 @@ impl Shop {
         String::from_utf8_lossy(&told.stdout).into_owned()
     }
 
-    fn audit(&self, deed: &str) -> i64 {
+    fn audit(&self, action: &str) -> i64 {
         let sql = "SELECT count(*) FROM change WHERE who = 'Home Assistant' AND address = 'mqtt'";
-        self.site.count(&format!("{sql} AND deed = '{deed}'"))
+        self.site.count(&format!("{sql} AND deed = '{action}'"))
     }
 }
 

@@ -123,7 +123,7 @@ pub fn end_sessions(store: &Store, who: &Actor, now: Timestamp) -> store::Result
     Ok(ended)
 }
 
-pub(crate) fn entry(who: &Actor, deed: &'static str, subject: impl ToString, outcome: &str) -> AdminChange {
+pub(crate) fn entry(who: &Actor, action: &'static str, subject: impl ToString, outcome: &str) -> AdminChange {
     let (who, address) = (who.name.clone(), who.address.clone());
-    AdminChange { who, address, deed, subject: subject.to_string(), outcome: outcome.to_owned() }
+    AdminChange { who, address, action, subject: subject.to_string(), outcome: outcome.to_owned() }
 }

@@ -81,7 +81,7 @@ pub struct Awaited {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewCommand {
     pub contact: ContactId,
-    pub deed: ResolvedAction,
+    pub action: ResolvedAction,
     pub expires_at: Timestamp,
 }
 
@@ -142,7 +142,7 @@ impl ResolvedAction {
     #[must_use]
     pub fn command(self, contact: ContactId, at: Timestamp) -> NewCommand {
         let expires_at = at + Duration::from_millis(self.expires_ms);
-        NewCommand { contact, deed: self, expires_at }
+        NewCommand { contact, action: self, expires_at }
     }
 }
 

@@ -14,7 +14,7 @@ pub struct Request {
     /// The message that asked.
     pub reply: Wamid,
     pub connection: ConnectionName,
-    pub deed: ResolvedAction,
+    pub action: ResolvedAction,
     pub pending: Pending,
 }
 

@@ -22,7 +22,7 @@ pub fn decide(
         return Vec::new();
     }
     let pseudonym = by.map(|by| seal.pseudonym(by));
-    let deed = ResolvedAction {
+    let action = ResolvedAction {
         alert: None,
         name: question.name.clone(),
         title: format!("{}: {choice}", question.name),
@@ -33,7 +33,7 @@ pub fn decide(
         expires_ms: u64::try_from(DECISION_KEEPS.as_millis()).unwrap_or(u64::MAX),
         answer: None,
     };
-    let command = deed.command(by.cloned().unwrap_or_else(|| ContactId(String::new())), now);
+    let command = action.command(by.cloned().unwrap_or_else(|| ContactId(String::new())), now);
     let origin = CommandOrigin {
         reply: None,
         connection: by.map(|_| question.connection.clone()),

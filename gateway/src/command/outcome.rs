@@ -168,7 +168,7 @@ pub fn request_expired(request: &Request, site: &SiteContext) -> Vec<ReplyEffect
     let waited = pending.agreed.contains(&pending.asker);
     let told = waited.then(|| {
         let locale = site.people.locale(&pending.asker);
-        tell_asker(request, locale.say(|s| s.nobody_agreed, &[("title", &request.deed.title)]), site)
+        tell_asker(request, locale.say(|s| s.nobody_agreed, &[("title", &request.action.title)]), site)
     });
     [expires, ReplyEffect::Record(record)].into_iter().chain(told.flatten()).collect()
 }
@@ -178,7 +178,7 @@ pub fn request_expired(request: &Request, site: &SiteContext) -> Vec<ReplyEffect
 pub fn request_dropped(request: &Request, why: &str, site: &SiteContext) -> Vec<ReplyEffect> {
     let locale = site.people.locale(&request.pending.asker);
     let shown = locale.plain(|s| s.not_configured);
-    let text = locale.say(|s| s.was_not_done, &[("title", &request.deed.title), ("why", &shown)]);
+    let text = locale.say(|s| s.was_not_done, &[("title", &request.action.title), ("why", &shown)]);
     let detail = format!("request {}: {why}", request.id);
     let record = AuditRecord { what: "expired", who: None, message: None, command: None, detail };
     let expires = ReplyEffect::ChangeRequest(Box::new(request.clone()), RequestState::Expired);

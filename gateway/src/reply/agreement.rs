@@ -21,18 +21,18 @@ const OTHERS_MAY_TAKE: Duration = Duration::from_secs(10 * 60);
 const ASKED_MAX: usize = 10;
 
 impl Answer<'_> {
-    pub(crate) fn ask_back(&mut self, deed: &ResolvedAction, confirm: bool, approvals: u32) {
-        let life = if confirm { Duration::from_millis(deed.expires_ms) } else { OTHERS_MAY_TAKE };
+    pub(crate) fn ask_back(&mut self, action: &ResolvedAction, confirm: bool, approvals: u32) {
+        let life = if confirm { Duration::from_millis(action.expires_ms) } else { OTHERS_MAY_TAKE };
         let asker = self.from.contact;
         let request = Request {
             id: self.facts.next_request,
             reply: self.from.reply.wamid.clone(),
             connection: self.from.lane.connection.clone(),
-            deed: deed.clone(),
+            action: action.clone(),
             pending: Pending::new(asker.id.clone(), confirm, approvals, self.site.now + life),
         };
         self.effects.push(ReplyEffect::OpenRequest(Box::new(request.clone())));
-        let ResolvedAction { name, title, topic, payload, .. } = deed;
+        let ResolvedAction { name, title, topic, payload, .. } = action;
         self.record("asked", format!("request {}: {name}: {payload} to {topic}", request.id));
         if !confirm {
             return self.ask_others(request);
@@ -44,20 +44,20 @@ impl Answer<'_> {
 
     /// Whoever else may do it is asked; at least one of them has to be reached.
     fn ask_others(&mut self, request: Request) {
-        let (site, asker, deed) = (self.site, self.from.contact, &request.deed);
+        let (site, asker, action) = (self.site, self.from.contact, &request.action);
         let left = site.now.until(request.pending.expires_at);
         let may_agree =
-            |other: &&Contact| other.id != asker.id && may(other, &deed.roles, &deed.topic).is_ok();
+            |other: &&Contact| other.id != asker.id && may(other, &action.roles, &action.topic).is_ok();
         let others: Vec<&Contact> = site.people.contacts.values().filter(may_agree).take(ASKED_MAX).collect();
         for other in &others {
-            let (name, title, topic) = (asker.name.as_str(), deed.title.as_str(), deed.topic.as_str());
+            let (name, title, topic) = (asker.name.as_str(), action.title.as_str(), action.topic.as_str());
             let time = other.locale.duration(left);
             let blanks = [("name", name), ("title", title), ("topic", topic), ("time", &time)];
             self.ask(&request, other, Content::text(other.locale.say(|s| s.agree, &blanks)));
         }
         if others.is_empty() {
             self.nothing("nobody else may agree");
-            self.tell_asker(&request, |s| s.nobody_may_agree, &[("title", &deed.title)]);
+            self.tell_asker(&request, |s| s.nobody_may_agree, &[("title", &action.title)]);
             self.effects.push(ReplyEffect::ChangeRequest(Box::new(request), RequestState::Declined));
         }
     }
@@ -80,23 +80,23 @@ impl Answer<'_> {
         };
         let who = self.from.contact;
         // Roles may have been taken away since it was asked.
-        let lacks = may(who, &request.deed.roles, &request.deed.topic).err();
+        let lacks = may(who, &request.action.roles, &request.action.topic).err();
         if let Some(lacks) = lacks.filter(|_| yes) {
-            let text = lacks.refusal(&request.deed.title, &who.locale);
+            let text = lacks.refusal(&request.action.title, &who.locale);
             return self.refused(&text, &lacks.sentence(&Locale::default()));
         }
         let verdict = request.pending.vote(&who.id, yes, self.site.now);
         self.record(if yes { "agreed" } else { "declined" }, format!("request {number}: {verdict:?}"));
         let is_asker = who.id == request.pending.asker;
-        let title = request.deed.title.clone();
+        let title = request.action.title.clone();
         let blanks = [("name", who.name.as_str()), ("title", title.as_str())];
         match verdict {
             ApprovalOutcome::Done => {
                 // One message tells the end: where the device answers, that is it.
-                if !is_asker && request.deed.answer.is_none() {
+                if !is_asker && request.action.answer.is_none() {
                     self.tell_asker(&request, |s| s.agrees, &blanks);
                 }
-                let command = request.deed.clone().command(request.pending.asker.clone(), self.site.now);
+                let command = request.action.clone().command(request.pending.asker.clone(), self.site.now);
                 let origin = CommandOrigin {
                     reply: Some(request.reply.clone()),
                     connection: Some(request.connection.clone()),

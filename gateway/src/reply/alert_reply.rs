@@ -87,7 +87,7 @@ impl Reading<'_> {
         if ours || self.house.commands.iter().any(|command| command.read(words).is_some()) {
             return None;
         }
-        Some(self.offer(onward.deed(self.ticket(words), &known.bindings, Some(known.alert)), &onward.terms))
+        Some(self.offer(onward.action(self.ticket(words), &known.bindings, Some(known.alert)), &onward.terms))
     }
 
     fn rule(&self, known: &AlertRef) -> Option<&Rule> {
@@ -113,8 +113,8 @@ impl Reading<'_> {
         };
         let what = (&action.topic, payload.as_str(), action.retain);
         let name = (action.id.as_str(), title);
-        let deed = ResolvedAction::new(name, what, &action.terms, &known.bindings, Some(known.alert));
-        self.offer(deed, &action.terms)
+        let resolved = ResolvedAction::new(name, what, &action.terms, &known.bindings, Some(known.alert));
+        self.offer(resolved, &action.terms)
     }
 
     /// What whoever asked hears of a tap.

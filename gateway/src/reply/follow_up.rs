@@ -42,8 +42,8 @@ impl Answer<'_> {
                 };
                 self.command(origin, command.clone());
             }
-            Interpretation::Confirm { deed, confirm, approvals, .. } => {
-                self.ask_back(deed, *confirm, *approvals);
+            Interpretation::Confirm { action, confirm, approvals, .. } => {
+                self.ask_back(action, *confirm, *approvals);
             }
             Interpretation::Vote { subject, choice, .. } => match subject {
                 ButtonSubject::Request(number) => self.vote(*number, choice == YES),
@@ -94,8 +94,8 @@ impl Answer<'_> {
     }
 
     pub(crate) fn command(&mut self, origin: CommandOrigin, command: NewCommand) {
-        let deed = &command.deed;
-        let detail = format!("{}: {} to {}", deed.name, deed.payload, deed.topic);
+        let action = &command.action;
+        let detail = format!("{}: {} to {}", action.name, action.payload, action.topic);
         let mut record = self.audit("commanded", &command.contact, detail);
         record.message.clone_from(&origin.reply);
         self.effects.push(ReplyEffect::Command(Box::new(origin), Box::new(command), record));

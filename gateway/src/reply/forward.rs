@@ -53,7 +53,7 @@ impl ForwardRule {
 
     /// As a command like any other: with roles, an end and an entry in the audit.
     #[must_use]
-    pub fn deed(
+    pub fn action(
         &self,
         ticket: ForwardedMessage,
         bindings: &Bindings,
@@ -130,12 +130,12 @@ mod tests {
         let ticket =
             ForwardedMessage { text: "a\u{1b}@\nb\u{0}", from: "nino", at: Timestamp(0), given: None };
         let payload =
-            |onward: ForwardRule| onward.deed(ticket, &Bindings::new(), None).expect("a topic").payload;
+            |onward: ForwardRule| onward.action(ticket, &Bindings::new(), None).expect("a topic").payload;
         assert_eq!(payload(printer(Some("{{ from }}: {{ text }}"))), "nino: a@\nb");
         assert_eq!(payload(printer(None)), r#"{"at":"1970-01-01T00:00:00Z","from":"nino","text":"a@\nb"}"#);
         let long = "x".repeat(5_000);
         let ticket = ForwardedMessage { text: &long, ..ticket };
-        let deed = printer(Some("{{ text }}")).deed(ticket, &Bindings::new(), None).expect("a topic");
-        assert_eq!((deed.payload.len(), deed.title.len()), (TEXT_MAX, TITLE_MAX + "printer: ".len()));
+        let action = printer(Some("{{ text }}")).action(ticket, &Bindings::new(), None).expect("a topic");
+        assert_eq!((action.payload.len(), action.title.len()), (TEXT_MAX, TITLE_MAX + "printer: ".len()));
     }
 }

@@ -64,7 +64,7 @@ pub enum Interpretation {
     /// It waits for a Yes: of the same person, of others, or of both.
     Confirm {
         contact: ContactId,
-        deed: ResolvedAction,
+        action: ResolvedAction,
         confirm: bool,
         approvals: u32,
     },
@@ -315,13 +315,13 @@ impl Reading<'_> {
             return Interpretation::Consent { contact, wish };
         }
         let wanted = self.house.commands.iter().find_map(|command| Some((command, command.read(text)?)));
-        if let Some((command, mut deed)) = wanted {
-            deed.payload = self.named(&deed.payload);
-            return self.offer(Some(deed), &command.terms);
+        if let Some((command, mut action)) = wanted {
+            action.payload = self.named(&action.payload);
+            return self.offer(Some(action), &command.terms);
         }
         let directed = self.house.onward.iter().find_map(|onward| Some((onward, onward.directed(text)?)));
         if let Some((onward, text)) = directed {
-            return self.offer(onward.deed(self.ticket(text), &Bindings::new(), None), &onward.terms);
+            return self.offer(onward.action(self.ticket(text), &Bindings::new(), None), &onward.terms);
         }
         if let Some(wanted) = invitation_syntax::read(text, &self.contact.locale) {
             return self.invite(wanted);
@@ -343,22 +343,22 @@ impl Reading<'_> {
         }
     }
 
-    pub(crate) fn offer(&self, deed: Option<ResolvedAction>, terms: &ActionPolicy) -> Interpretation {
-        let Some(deed) = deed else {
+    pub(crate) fn offer(&self, action: Option<ResolvedAction>, terms: &ActionPolicy) -> Interpretation {
+        let Some(action) = action else {
             return self.stale("the levels of this alert make no topic that can be published to");
         };
         let contact = self.contact.id.clone();
-        if let Err(lacks) = may(self.contact, &deed.roles, &deed.topic) {
+        if let Err(lacks) = may(self.contact, &action.roles, &action.topic) {
             return Interpretation::Refused {
                 contact,
-                text: lacks.refusal(&deed.title, &self.contact.locale),
-                reason: format!("{} was asked for, but {}", deed.name, lacks.sentence(&Locale::default())),
+                text: lacks.refusal(&action.title, &self.contact.locale),
+                reason: format!("{} was asked for, but {}", action.name, lacks.sentence(&Locale::default())),
             };
         }
         if terms.is_immediate() {
-            return Interpretation::Command(deed.command(contact, self.reply.at));
+            return Interpretation::Command(action.command(contact, self.reply.at));
         }
-        Interpretation::Confirm { contact, deed, confirm: terms.confirm, approvals: terms.approvals }
+        Interpretation::Confirm { contact, action, confirm: terms.confirm, approvals: terms.approvals }
     }
 
     pub(crate) fn vote(&self, subject: ButtonSubject, choice: String) -> Interpretation {

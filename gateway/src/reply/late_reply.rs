@@ -9,25 +9,25 @@ use crate::reply::interpret::{Interpretation, Reading};
 impl Reading<'_> {
     /// Stops a reply that was under way for longer than its action may take; the person hears why.
     pub(crate) fn in_time(&self, outcome: Interpretation) -> Interpretation {
-        let (Interpretation::Command(NewCommand { deed, .. }) | Interpretation::Confirm { deed, .. }) =
+        let (Interpretation::Command(NewCommand { action, .. }) | Interpretation::Confirm { action, .. }) =
             &outcome
         else {
             return outcome;
         };
         let age = self.reply.at.until(self.house.now);
-        let may_take = Duration::from_millis(deed.expires_ms);
+        let may_take = Duration::from_millis(action.expires_ms);
         if age < may_take {
             return outcome;
         }
         let locale = &self.contact.locale;
-        let blanks = [("title", deed.title.as_str()), ("age", &locale.duration(age))];
+        let blanks = [("title", action.title.as_str()), ("age", &locale.duration(age))];
         let english = Locale::default();
         Interpretation::Say {
             contact: self.contact.id.clone(),
             text: locale.say(|s| s.came_late, &blanks),
             reason: format!(
                 "{} came too late: it was written {} ago, and has to be done within {}",
-                deed.name,
+                action.name,
                 english.duration(age),
                 english.duration(may_take)
             ),

@@ -18,7 +18,7 @@ impl Reading<'_> {
             return self.nothing(&format!("a message of type {kind} is longer than 16 KiB"));
         }
         let ticket = ForwardedMessage { given: Some((kind, facts)), ..self.ticket(caption) };
-        self.offer(onward.deed(ticket, &Bindings::new(), None), &onward.terms)
+        self.offer(onward.action(ticket, &Bindings::new(), None), &onward.terms)
     }
 
     pub(crate) fn ticket<'t>(&'t self, text: &'t str) -> ForwardedMessage<'t> {

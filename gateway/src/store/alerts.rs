@@ -279,7 +279,7 @@ impl Store {
     }
 
     fn insert_fallback(&self, alert: &AlertKey, topic: &str, payload: &str, at: Timestamp) -> Result<()> {
-        let deed = ResolvedAction {
+        let action = ResolvedAction {
             alert: self.episode(alert, None)?.map(|alert| alert.0),
             name: ":escalation".into(),
             title: format!("the last resort of {alert}"),
@@ -290,9 +290,9 @@ impl Store {
             expires_ms: u64::try_from(COMMAND_EXPIRES.as_millis()).unwrap_or(u64::MAX),
             answer: None,
         };
-        let command = deed.command(ContactId("escalation".into()), at);
+        let command = action.command(ContactId("escalation".into()), at);
         let id = self.insert_command(&CommandOrigin::default(), &command, at)?;
-        let detail = format!("{}: {payload} to {topic}", command.deed.title);
+        let detail = format!("{}: {payload} to {topic}", command.action.title);
         self.record(
             &AuditEntry { what: "commanded", who: None, message: None, command: Some(id), detail: &detail },
             at,

@@ -21,9 +21,9 @@ impl Store {
         command: &NewCommand,
         now: Timestamp,
     ) -> Result<CommandId> {
-        let deed = &command.deed;
-        let sum = checksum::of(&[deed.topic.as_bytes(), deed.payload.as_bytes()]);
-        let answer = deed.answer.as_ref().and_then(|answer| serde_json::to_string(answer).ok());
+        let action = &command.action;
+        let sum = checksum::of(&[action.topic.as_bytes(), action.payload.as_bytes()]);
+        let answer = action.answer.as_ref().and_then(|answer| serde_json::to_string(answer).ok());
         self.sql
             .prepare_cached(
                 "INSERT INTO command (reply, contact, connection, alert, action, title, topic, payload, retain, correlation,
@@ -34,18 +34,18 @@ impl Store {
                 origin.reply.as_ref().map(|reply| &reply.0),
                 command.contact.0,
                 origin.connection.as_ref().map_or("", |connection| &connection.0),
-                deed.alert,
-                deed.name,
-                deed.title,
-                deed.topic,
-                deed.payload,
-                deed.retain,
+                action.alert,
+                action.name,
+                action.title,
+                action.topic,
+                action.payload,
+                action.retain,
                 origin.correlation,
                 answer,
                 now.0,
                 command.expires_at.0,
                 sum,
-                topic::read_command(&deed.topic).map(|(device, _)| device)
+                topic::read_command(&action.topic).map(|(device, _)| device)
             ])
             .map(CommandId)
     }
@@ -175,7 +175,7 @@ mod tests {
     const NOW: Timestamp = Timestamp(1_795_240_800_000);
 
     fn command(contact: &str, answer: Option<Awaited>) -> NewCommand {
-        let deed = ResolvedAction {
+        let action = ResolvedAction {
             alert: None,
             name: "open".into(),
             title: "Open".into(),
@@ -186,7 +186,7 @@ mod tests {
             expires_ms: 60_000,
             answer,
         };
-        deed.command(contact.into(), NOW)
+        action.command(contact.into(), NOW)
     }
 
     /// Queued, published, and each end: which one counts, by what came before.

@@ -33,7 +33,7 @@ pub struct TokenRow {
 pub struct AdminChange {
     pub who: String,
     pub address: String,
-    pub deed: &'static str,
+    pub action: &'static str,
     pub subject: String,
     pub outcome: String,
 }
@@ -57,7 +57,7 @@ row! {
         who: String,
         /// Where the request came from.
         address: String,
-        deed: String,
+        action: String = "deed",
         subject: String,
         /// `done`, or the sentence why not.
         outcome: String,
@@ -228,7 +228,7 @@ impl Store {
             .prepare_cached(
                 "INSERT INTO change (at, who, address, deed, subject, outcome) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             )?
-            .insert(params![now.0, entry.who, entry.address, entry.deed, entry.subject, entry.outcome])?;
+            .insert(params![now.0, entry.who, entry.address, entry.action, entry.subject, entry.outcome])?;
         self.sql.prepare_cached("DELETE FROM change WHERE id <= ?1")?.execute([id - CHANGES_MAX]).map(drop)
     }
 
@@ -240,7 +240,7 @@ impl Store {
                 "SELECT 1 FROM change WHERE id = (SELECT max(id) FROM change) AND at > ?1 AND who = ?2 AND deed = ?3
                  AND subject = ?4 AND outcome = ?5",
             )?
-            .exists(params![(now - within).0, entry.who, entry.deed, entry.subject, entry.outcome])?;
+            .exists(params![(now - within).0, entry.who, entry.action, entry.subject, entry.outcome])?;
         if same { Ok(()) } else { self.record_change(entry, now) }
     }
 

@@ -206,8 +206,8 @@ impl Store {
         now: Timestamp,
     ) -> Result<()> {
         let id = self.insert_command(origin, command, now)?;
-        let deed = &command.deed;
-        tracing::info!(command = id.0, action = deed.name, topic = deed.topic, "a command is queued");
+        let action = &command.action;
+        tracing::info!(command = id.0, action = action.name, topic = action.topic, "a command is queued");
         self.record_of(record, Some(id), now)
     }
 

@@ -34,7 +34,7 @@ impl Store {
                 request.reply.0,
                 pending.asker.0,
                 request.connection.0,
-                serde_json::to_string(&request.deed).unwrap_or_default(),
+                serde_json::to_string(&request.action).unwrap_or_default(),
                 pending.confirm,
                 pending.approvals,
                 names(&pending.agreed),
@@ -141,13 +141,13 @@ fn names(people: &BTreeSet<ContactId>) -> String {
 
 /// `None`: the row's JSON is none, so it can never be done.
 fn read(row: &Row) -> Result<Option<Request>> {
-    let Ok(deed) = serde_json::from_str(&row.get::<_, String>(4)?) else { return Ok(None) };
+    let Ok(action) = serde_json::from_str(&row.get::<_, String>(4)?) else { return Ok(None) };
     let agreed: Vec<String> = serde_json::from_str(&row.get::<_, String>(7)?).unwrap_or_default();
     Ok(Some(Request {
         id: row.get(0)?,
         reply: Wamid(row.get(1)?),
         connection: ConnectionName(row.get(3)?),
-        deed,
+        action,
         pending: Pending {
             asker: ContactId(row.get(2)?),
             confirm: row.get(5)?,

@@ -196,7 +196,7 @@ impl Store {
     fn open_requests(&self) -> Result<Vec<(Request, Option<RuleName>)>> {
         let mut found = Vec::new();
         for request in self.requests_in(RequestState::Open)? {
-            let rule = request.deed.alert.map(|alert| self.rule_of(alert)).transpose()?.flatten();
+            let rule = request.action.alert.map(|alert| self.rule_of(alert)).transpose()?.flatten();
             found.push((request, rule));
         }
         Ok(found)

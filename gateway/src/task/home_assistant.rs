@@ -59,7 +59,7 @@ pub async fn take(context: &TaskContext, event: &Event) -> Option<bool> {
         return Some(!is_asked_by_a_rule);
     }
     let now = context.machine.now();
-    let (deed, subject, note) = match order {
+    let (action, subject, note) = match order {
         ControlRequest::Mute(on) => {
             let until = on.then_some(now + home.mute_for);
             let note =
@@ -77,7 +77,7 @@ pub async fn take(context: &TaskContext, event: &Event) -> Option<bool> {
     let change = AdminChange {
         who: NAME.to_owned(),
         address: "mqtt".to_owned(),
-        deed,
+        action,
         subject: subject.to_owned(),
         outcome: "done".to_owned(),
     };
@@ -107,7 +107,7 @@ pub fn answers(
             return None;
         }
         let payload = request::outcome(&decision.ignored, &decision.effects).to_string();
-        let deed = ResolvedAction {
+        let action = ResolvedAction {
             alert: None,
             name: ":request".into(),
             title: "the outcome of a request".into(),
@@ -119,7 +119,7 @@ pub fn answers(
             answer: None,
         };
         let origin = CommandOrigin { correlation: to.correlation.clone(), ..CommandOrigin::default() };
-        Some((origin, deed.command(ContactId("home-assistant".into()), context.machine.now())))
+        Some((origin, action.command(ContactId("home-assistant".into()), context.machine.now())))
     };
     decisions.iter().zip(reply_to).filter_map(answer).collect()
 }

@@ -86,7 +86,7 @@ impl fmt::Display for Orphan {
                 write!(
                     f,
                     "“{}”, which {} asked for, will not be done: {why}",
-                    request.deed.title, request.pending.asker
+                    request.action.title, request.pending.asker
                 )
             }
             Self::Question(question) => write!(
@@ -336,7 +336,7 @@ fn leads_to(template: &TopicTemplate, topic: &str) -> bool {
 
 /// Why what waits for a Yes is not what the configuration means any more.
 fn undone(request: &Request, of: Option<&RuleName>, config: &Config) -> Option<&'static str> {
-    let (ResolvedAction { name, topic, payload, roles, .. }, pending) = (&request.deed, &request.pending);
+    let (ResolvedAction { name, topic, payload, roles, .. }, pending) = (&request.action, &request.pending);
     let Some(asker) = config.people.contacts.get(&pending.asker) else { return Some(ASKER_GONE) };
     let Some((template, same, terms)) = definition(config, of, name) else { return Some(GONE) };
     let is_same =

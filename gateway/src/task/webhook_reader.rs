@@ -247,8 +247,8 @@ impl<'a> BodyReader<'a> {
             Some(ReplySubject::Asked(..) | ReplySubject::Other) | None => None,
         };
         let (action, alert) = match outcome {
-            Interpretation::Command(NewCommand { deed, .. }) | Interpretation::Confirm { deed, .. } => {
-                (Some(deed.name.as_str()), deed.alert.or(under))
+            Interpretation::Command(NewCommand { action, .. }) | Interpretation::Confirm { action, .. } => {
+                (Some(action.name.as_str()), action.alert.or(under))
             }
             Interpretation::Acknowledge { .. }
             | Interpretation::Note { note: AlertCommand::Acknowledge { .. }, .. } => {

@@ -5,7 +5,7 @@ use bellwire::outbox::button_token::ButtonSubject;
 
 use super::*;
 
-fn deed(roles: &[&str]) -> ResolvedAction {
+fn action(roles: &[&str]) -> ResolvedAction {
     ResolvedAction {
         alert: None,
         name: "gate".into(),
@@ -20,7 +20,7 @@ fn deed(roles: &[&str]) -> ResolvedAction {
 }
 
 fn confirm(roles: &[&str], confirm: bool, approvals: u32) -> Interpretation {
-    Interpretation::Confirm { contact: "nino".into(), deed: deed(roles), confirm, approvals }
+    Interpretation::Confirm { contact: "nino".into(), action: action(roles), confirm, approvals }
 }
 
 fn vote(number: i64, choice: &str) -> Interpretation {
@@ -33,7 +33,7 @@ fn request(roles: &[&str], confirm: bool, approvals: u32, agreed: &[&str]) -> Re
     let mut pending = Pending::new("nino".into(), confirm, approvals, minutes(2));
     pending.agreed.extend(agreed.iter().map(|who| ContactId::from(*who)));
     let main = ConnectionName("main".into());
-    Request { id: 7, reply: Wamid("asked".into()), connection: main, deed: deed(roles), pending }
+    Request { id: 7, reply: Wamid("asked".into()), connection: main, action: action(roles), pending }
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn a_yes_counts_until_there_are_enough() {
     follows(request(&[], false, 2, &[]), "dato", "yes", &[&done("dato"), agrees, is_done, COMMAND]);
     // One message tells the end: where the device answers, that is it.
     let mut answered = request(&[], false, 2, &[]);
-    answered.deed.answer = Some(Awaited { topic: None, when: None, refused_when: None, within_ms: 1_000 });
+    answered.action.answer = Some(Awaited { topic: None, when: None, refused_when: None, within_ms: 1_000 });
     follows(answered, "dato", "yes", &[&done("dato"), is_done, COMMAND]);
     let noted = ["audit agreed by dato: request 7: Noted", "request 7 is open, agreed: dato nino"];
     follows(request(&[], false, 3, &[]), "dato", "yes", &noted);

@@ -137,9 +137,9 @@ fn line(effect: &ReplyEffect) -> String {
         ReplyEffect::Send(message) => sent(message),
         ReplyEffect::Record(record) => recorded(record),
         ReplyEffect::Command(origin, command, record) => {
-            let deed = &command.deed;
+            let action = &command.action;
             let by = origin.reply.as_ref().map_or("", |reply| &reply.0);
-            format!("command {} <- {} of {by:?}; {}", deed.topic, deed.payload, recorded(record))
+            format!("command {} <- {} of {by:?}; {}", action.topic, action.payload, recorded(record))
         }
         ReplyEffect::EndCommand { command, state, reason } => {
             format!("command {command} is {}: {}", state.as_str(), reason.as_deref().unwrap_or("-"))

@@ -170,7 +170,7 @@ fn an_expired_request_ends_and_its_asker_is_told() {
     let site = Site::new(ReplyFacts::default());
     let context = site.config.context(&site.seal, NOW);
     for (confirm, is_told) in [(true, false), (false, true)] {
-        let deed = ResolvedAction {
+        let action = ResolvedAction {
             alert: None,
             name: "gate".into(),
             title: "Open gate".into(),
@@ -183,7 +183,7 @@ fn an_expired_request_ends_and_its_asker_is_told() {
         };
         let (reply, connection) = (Wamid("asked".into()), ConnectionName("main".into()));
         let pending = Pending::new("nino".into(), confirm, 2, NOW);
-        let request = Request { id: 7, reply, connection, deed, pending };
+        let request = Request { id: 7, reply, connection, action, pending };
         let found = lines(&request_expired(&request, &context));
         assert!(found[0].starts_with("request 7 is expired"), "{found:?}");
         assert_eq!(found[1], "audit expired by : request 7: the time is over");

@@ -213,9 +213,9 @@ fn an_alert_is_taken_and_ended_on_the_page() {
     let cookie = log_in(&site);
     let fields = format!("csrf={}", super::proof(&site, &cookie));
     assert!(get(&site, "/", &[&cookie]).body.contains("Something is going on"));
-    let act = |deed: &str, expected: u16| {
-        let answer = super::form(&site, &format!("/alerts/1/{deed}"), &[&cookie], &fields);
-        assert_eq!(answer.status, expected, "{deed}: {}", answer.body);
+    let act = |action: &str, expected: u16| {
+        let answer = super::form(&site, &format!("/alerts/1/{action}"), &[&cookie], &fields);
+        assert_eq!(answer.status, expected, "{action}: {}", answer.body);
     };
     assert_eq!(
         super::form(&site, "/alerts/1/resolve", &[&cookie], "").status,

@@ -108,10 +108,10 @@ fn a_number_is_connected_and_disconnected_while_it_runs() {
     assert_eq!(get(&site, "/api/messages/1", &[&manage]).status, 200, "the history stays");
     assert_eq!(ask(&site, "DELETE", "/api/connections/main", &[&manage], "").status, 200);
     assert_eq!(ask(&site, "DELETE", "/api/connections/main", &[&manage], "").status, 404);
-    let deeds = site.count(
+    let changes = site.count(
         "SELECT count(*) FROM change WHERE deed IN ('connect', 'disconnect', 'delete') AND outcome = 'done'",
     );
-    assert_eq!(deeds, 4, "each change is written down: two connects, a disconnect, a delete");
+    assert_eq!(changes, 4, "each change is written down: two connects, a disconnect, a delete");
 }
 
 #[test]

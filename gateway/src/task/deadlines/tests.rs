@@ -36,7 +36,7 @@ impl Site {
         let config = read("t.toml", text, &LoadOptions { without_secrets: true, ..LoadOptions::default() });
         let (folder, store) = Store::in_new_folder();
         let awaited = Awaited { topic: None, when: None, refused_when: None, within_ms: 1_000 };
-        let deed = ResolvedAction {
+        let action = ResolvedAction {
             alert: None,
             name: "gate".into(),
             title: "Open gate".into(),
@@ -48,7 +48,7 @@ impl Site {
             answer: Some(awaited),
         };
         let expires_at = NOW + Duration::from_secs(60);
-        let asked = NewCommand { contact: ContactId("nino".into()), deed, expires_at };
+        let asked = NewCommand { contact: ContactId("nino".into()), action, expires_at };
         let main = ConnectionName("main".into());
         let origin = CommandOrigin { connection: Some(main), ..CommandOrigin::default() };
         let command = store.transaction(|store| store.insert_command(&origin, &asked, NOW));

@@ -154,8 +154,8 @@ impl Site {
                 ))?;
             }
             if let Some(spoken) = config.commands.first() {
-                let deed = spoken.read("gate").expect("its own words");
-                let command: NewCommand = deed.command(asker.clone(), NOW);
+                let action = spoken.read("gate").expect("its own words");
+                let command: NewCommand = action.command(asker.clone(), NOW);
                 let origin = CommandOrigin {
                     reply: Some(Wamid("wamid.1".into())),
                     connection: Some(number.clone()),
@@ -167,7 +167,7 @@ impl Site {
                 let bindings =
                     [("id".to_owned(), "1".to_owned()), ("side".to_owned(), "front".to_owned())].into();
                 let what = (&action.topic, action.payload.as_str(), false);
-                let deed = ResolvedAction::new(
+                let action = ResolvedAction::new(
                     ("shut", "Shut it"),
                     what,
                     &action.terms,
@@ -178,7 +178,7 @@ impl Site {
                     id: store.next_request()?,
                     reply: Wamid("wamid.2".into()),
                     connection: number.clone(),
-                    deed: deed.expect("a topic"),
+                    action: action.expect("a topic"),
                     pending: Pending::new(asker.clone(), true, 1, NOW + std::time::Duration::from_secs(600)),
                 };
                 store.open_request(&request, NOW)?;
