@@ -28,17 +28,16 @@ fn warn_of_strangers(silent: &Silent, sites: &Registry) {
     }
 }
 
+async fn bind(address: &str, what: &str) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(address).await;
+    listener.with_context(|| format!("{what} cannot listen at {address}; does another hub?"))
+}
+
 pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let certificate = settings.certificate()?;
-    let listener = TcpListener::bind(&settings.listen)
-        .await
-        .with_context(|| format!("the hub cannot listen at {}; does another hub?", settings.listen))?;
+    let listener = bind(&settings.listen, "the hub").await?;
     let admin = match &settings.admin {
-        Some(address) => Some(TcpListener::bind(address).await.with_context(|| {
-            format!(
-                "the hub cannot listen at {address}, where its page of all sites belongs; does another hub?"
-            )
-        })?),
+        Some(address) => Some(bind(address, "the page of all sites").await?),
         None => None,
     };
     let engine = JetStream::open(&settings.engine).await?;
@@ -57,7 +56,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         limits: limits.clone(),
     };
     let mut tasks = JoinSet::new();
-    tasks.spawn(incoming::run(engine.clone(), sites.clone(), asker, signals.hear(CAME).await?));
+    tasks.spawn(incoming::run(engine.clone(), name, sites.clone(), asker, signals.hear(CAME).await?));
     if let Some(silent) = settings.silent.clone() {
         warn_of_strangers(&silent, &sites.borrow());
         tasks.spawn(silence::watch(engine.clone(), sites.clone(), seen.clone(), silent));

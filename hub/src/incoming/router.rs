@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use async_nats::Subscriber;
 use bellwire::machine::{Machine, SystemMachine};
-use bellwire::random::random_bytes;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
@@ -70,11 +69,11 @@ pub async fn came(signals: &Signals) {
 
 pub async fn run<E: Engine, Q: Questions<E>>(
     engine: E,
+    hub: String,
     sites: watch::Receiver<Arc<Registry>>,
     asker: Q,
     mut heard: Subscriber,
 ) {
-    let hub = bellwire::hex::hex(&random_bytes::<8>().unwrap_or_default());
     let came = Arc::new(Notify::new());
     let of_hearing = Arc::clone(&came);
     tokio::spawn(async move {
