@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use crate::audit::Audit;
 use crate::engine::{JetStream, Table, follow};
-use crate::http::{Hub, admin_routes, routes, serve};
+use crate::http::{Bodies, Hub, admin_routes, routes, serve};
 use crate::incoming::{self, Asker, CAME, Wakes};
 use crate::pace::{Limits, Paces, Reach};
 use crate::settings::{Settings, Silent};
@@ -77,6 +77,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         noted: Arc::default(),
         metrics: Arc::default(),
         audit: audit.clone(),
+        bodies: Bodies::default(),
     };
     if let Some(listener) = admin {
         tasks.spawn(serve(listener, None, admin_routes(hub.clone()), stopping.clone()));

@@ -15,7 +15,7 @@ use super::{Caller, HUB, Hub, again, refusal};
 use crate::engine::{Engine, Table};
 use crate::incoming::media_key;
 
-/// Meta's largest files have 100 MB; a hub has one in memory for each that is fetched.
+/// Meta's largest files have 100 MB; a hub has one in memory for each that is fetched, and four at most.
 const FILE_MAX: u32 = 100 * 1024 * 1024;
 
 impl Hub {
@@ -195,6 +195,7 @@ pub(super) async fn download(
         let caller = hub.caller(&headers).await?;
         let version = parameter(&query, "version=").unwrap_or_default();
         let endpoint = hub.endpoint_of_file(&caller, version, &id, &query).await?;
+        let _place = hub.bodies.downloads.acquire().await;
         match hub.client.download(&endpoint, &id, None, FILE_MAX).await {
             Ok(bytes) => Ok(bytes.into_response()),
             Err(NoFile::Later(why)) => {

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Bytes;
+use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bellwire::time::{Clock, SystemClock};
 use serde_json::Value;
 
-use super::{HUB, Hub, PAUSE, again, refusal};
+use super::{FROM_SITE_MAX, HUB, Hub, PAUSE, again, refusal};
 use crate::audit::Note;
 use crate::out::{Answer, Outgoing, Request, SEVERITY, Told, send as send_once};
 use crate::pace::Scope;
@@ -20,7 +20,7 @@ pub(super) async fn send(
     State(hub): State<Hub>,
     Path((version, number)): Path<(String, String)>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Body,
 ) -> Response {
     let (metrics, severity) = (Arc::clone(&hub.metrics), headers.get(SEVERITY).cloned());
     // A site whose line breaks off has sent its message all the same: what was begun goes on.
@@ -45,10 +45,12 @@ async fn answer(
     version: &str,
     number: &str,
     headers: &HeaderMap,
-    body: Bytes,
+    body: Body,
 ) -> Result<Response, Response> {
     let caller = hub.caller(headers).await?;
     let endpoint = hub.endpoint(&caller, version, number)?;
+    let held = hub.bodies.read(body, FROM_SITE_MAX).await?;
+    let body = held.bytes.clone();
     if is_read_mark(&body) {
         return Ok(hub.forward(&endpoint, Method::POST, &format!("{number}/messages"), body).await);
     }

@@ -9,6 +9,8 @@
 mod admin;
 /// The accept loop.
 mod listen;
+/// The memory and the time that bodies have.
+mod body;
 /// What sites send.
 mod messages;
 /// Files, templates and what else a site asks Meta.
@@ -21,7 +23,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Bytes;
+use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -32,6 +34,7 @@ use serde_json::json;
 use tokio::sync::watch;
 
 pub use admin::admin_routes;
+pub use body::Bodies;
 pub use listen::serve;
 pub use messages::told;
 
@@ -50,7 +53,10 @@ const BROUGHT_WITHIN: Duration = Duration::from_millis(500);
 /// Marks an answer as the hub's own, so that a site does not take a proxy's for it.
 pub const HUB: HeaderName = HeaderName::from_static("bellwire-hub");
 /// Meta sends up to 3 MB.
-const BODY_MAX: usize = 4 * 1024 * 1024;
+const WEBHOOK_MAX: usize = 4 * 1024 * 1024;
+/// A list of ten rows with all their texts, in letters of four bytes, each escaped, has 200 KB; whom to erase has less.
+const FROM_SITE_MAX: usize = 256 * 1024;
+const CODE_MAX: usize = 1024;
 
 #[derive(Clone)]
 pub struct Hub {
@@ -70,6 +76,7 @@ pub struct Hub {
     pub noted: Arc<Mutex<BTreeMap<String, Duration>>>,
     pub metrics: Arc<Metrics>,
     pub audit: Audit,
+    pub bodies: Bodies,
 }
 
 pub fn routes(hub: Hub) -> Router {
@@ -85,7 +92,7 @@ pub fn routes(hub: Hub) -> Router {
         .route("/{version}/{id}/media", post(ask::upload).layer(DefaultBodyLimit::disable()))
         .route("/{version}/{id}/message_templates", get(ask::templates))
         .route("/{version}/{id}", get(ask::about).delete(ask::delete))
-        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .layer(DefaultBodyLimit::max(CODE_MAX))
         .with_state(hub)
 }
 
@@ -110,12 +117,16 @@ async fn change_code(State(hub): State<Hub>, code: String) -> Response {
 }
 
 /// Somebody was erased at a site.
-async fn forget(State(hub): State<Hub>, headers: HeaderMap, body: Bytes) -> Response {
+async fn forget(State(hub): State<Hub>, headers: HeaderMap, body: Body) -> Response {
     let caller = match hub.caller(&headers).await {
         Ok(caller) => caller,
         Err(refused) => return refused,
     };
-    let asked = serde_json::from_slice::<Erasure>(&body).ok().filter(|asked| !asked.is_too_much());
+    let body = match hub.bodies.read(body, FROM_SITE_MAX).await {
+        Ok(body) => body,
+        Err(refused) => return refused,
+    };
+    let asked = serde_json::from_slice::<Erasure>(&body.bytes).ok().filter(|asked| !asked.is_too_much());
     let Some(asked) = asked else {
         return refusal(StatusCode::BAD_REQUEST, 100, "whom to erase cannot be read, or is too much at once");
     };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::{Query, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::{Caller, HUB, Hub, no_such_token};
+use super::{Caller, HUB, Hub, WEBHOOK_MAX, no_such_token};
 use crate::engine::{Engine, Log, Table};
 use crate::incoming::{came, wait};
 use crate::out::is_tag;
@@ -35,16 +35,26 @@ pub(super) async fn verify(State(hub): State<Hub>, RawQuery(query): RawQuery) ->
 }
 
 /// 200 only when a majority of the engine has the body on disk, as it came; else Meta sends it again.
-pub(super) async fn receive(State(hub): State<Hub>, headers: HeaderMap, body: Bytes) -> Response {
+pub(super) async fn receive(State(hub): State<Hub>, headers: HeaderMap, body: Body) -> Response {
     let secrets: Vec<SecretString> =
         hub.settings.numbers.iter().filter_map(|number| number.app_secret().ok()).collect();
     let signature = headers.get("x-hub-signature-256").and_then(|value| value.to_str().ok());
-    if !signature::verify(&secrets, signature, &body) {
+    let unsigned = || {
         hub.metrics.webhook("unsigned");
-        return (StatusCode::UNAUTHORIZED, "the signature is missing or wrong\n").into_response();
+        (StatusCode::UNAUTHORIZED, "the signature is missing or wrong\n").into_response()
+    };
+    if signature.is_none() {
+        return unsigned(); // before a byte of the body is waited for
     }
-    let id = bellwire::hex::hex(&Sha256::digest(&body));
-    match hub.engine.append(Log::Raw, "raw.meta", &id, body).await {
+    let body = match hub.bodies.read(body, WEBHOOK_MAX).await {
+        Ok(body) => body,
+        Err(refused) => return refused,
+    };
+    if !signature::verify(&secrets, signature, &body.bytes) {
+        return unsigned();
+    }
+    let id = bellwire::hex::hex(&Sha256::digest(&body.bytes));
+    match hub.engine.append(Log::Raw, "raw.meta", &id, body.bytes.clone()).await {
         Ok(()) => {
             hub.metrics.webhook("kept");
             came(&hub.signals).await;
