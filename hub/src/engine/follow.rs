@@ -63,14 +63,31 @@ pub async fn rows(engine: &impl Engine, table: Table) -> Result<BTreeMap<String,
 
 async fn load<R: Rows>(engine: &impl Engine, table: Table) -> Result<(R, mpsc::Receiver<Change>)> {
     let (count, mut changes) = engine.watch(table).await?;
+    let loading = tokio::time::timeout(ALL_WITHIN, first(count, &mut changes)).await;
+    let rows = loading.unwrap_or_default();
+    Ok((rows.ok_or_else(|| Unavailable(format!("not all rows of {} came", table.name())))?, changes))
+}
+
+/// Nothing when the watch ends before that: with a part of the rows, sites that exist would be taken for revoked.
+async fn first<R: Rows>(count: usize, changes: &mut mpsc::Receiver<Change>) -> Option<R> {
     let mut rows = R::default();
-    let all = async {
-        for _ in 0..count {
-            let Some(change) = changes.recv().await else { break };
-            rows.apply(change);
+    for _ in 0..count {
+        rows.apply(changes.recv().await?);
+    }
+    Some(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_watch_that_ends_early_gives_no_part() {
+        let (sender, mut changes) = mpsc::channel(2);
+        for site in ["a", "b"] {
+            sender.send((site.to_owned(), Some(Bytes::new()))).await.expect("there is room");
         }
-    };
-    let late = |_| Unavailable(format!("not all rows of {} came", table.name()));
-    tokio::time::timeout(ALL_WITHIN, all).await.map_err(late)?;
-    Ok((rows, changes))
+        drop(sender);
+        assert!(first::<BTreeMap<_, _>>(3, &mut changes).await.is_none(), "the third has not come");
+    }
 }
