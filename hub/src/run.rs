@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::audit::Audit;
-use crate::engine::{JetStream, Table, follow};
+use crate::engine::{JetStream, Table, follow, until_ready};
 use crate::http::{Bodies, Hub, admin_routes, routes, serve};
 use crate::incoming::{self, Asker, CAME, Wakes};
 use crate::pace::{Limits, Paces, Reach};
@@ -41,14 +41,14 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         None => None,
     };
     let engine = JetStream::open(&settings.engine).await?;
-    let sites = follow::<Registry>(engine.clone(), Table::Sites).await?;
-    let seen = follow::<SeenSites>(engine.clone(), Table::Seen).await?;
+    let sites = until_ready(|| follow::<Registry>(engine.clone(), Table::Sites)).await?;
+    let seen = until_ready(|| follow::<SeenSites>(engine.clone(), Table::Seen)).await?;
     let signals = engine.signals();
     let name = random_hex::<8>()?;
     let paces = Paces::start(&settings.numbers, &name, &signals);
-    let wakes = Wakes::start(&engine, &signals).await?;
+    let wakes = until_ready(|| Wakes::start(&engine, &signals)).await?;
     let (settings, client) = (Arc::new(settings), Client::new(META)?);
-    let limits = Limits::new(&engine, Reach::start(&engine, &settings, &client).await?);
+    let limits = Limits::new(&engine, until_ready(|| Reach::start(&engine, &settings, &client)).await?);
     let asker = Asker {
         settings: Arc::clone(&settings),
         client: client.clone(),
@@ -62,7 +62,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         tasks.spawn(silence::watch(engine.clone(), sites.clone(), seen.clone(), silent));
     }
     let (stop, stopping) = watch::channel(false);
-    let audit = Audit::start(engine.clone()).await?;
+    let audit = until_ready(|| Audit::start(engine.clone())).await?;
     let hub = Hub {
         settings,
         limits,

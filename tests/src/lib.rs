@@ -49,13 +49,23 @@ pub fn free_port() -> u16 {
 }
 
 /// Waits until `reached` returns something; panics with `what` when it takes longer than `seconds`.
-pub fn wait_for<T>(seconds: u64, what: &str, mut reached: impl FnMut() -> Option<T>) -> T {
+pub fn wait_for<T>(seconds: u64, what: &str, reached: impl FnMut() -> Option<T>) -> T {
+    wait_or_show(seconds, what, String::new, reached)
+}
+
+/// The same, with what `shown` says then.
+pub fn wait_or_show<T>(
+    seconds: u64,
+    what: &str,
+    shown: impl Fn() -> String,
+    mut reached: impl FnMut() -> Option<T>,
+) -> T {
     let end = Instant::now() + Duration::from_secs(seconds);
     loop {
         if let Some(value) = reached() {
             return value;
         }
-        assert!(Instant::now() < end, "waited {seconds} s for {what}");
+        assert!(Instant::now() < end, "waited {seconds} s for {what}\n{}", shown());
         std::thread::sleep(Duration::from_millis(20));
     }
 }

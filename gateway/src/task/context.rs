@@ -58,7 +58,7 @@ pub struct Found {
     signer: ButtonSigner,
     /// Requests that were under way at the last stop.
     recovered: usize,
-    /// Sentences about what had no place in the configuration any more.
+    /// What had no place in the configuration any more, a sentence each.
     pub ended: Vec<String>,
     /// Numbers that Meta has restricted, as they stood before anything ended.
     pub restricted: Vec<(Conversation, i64, Timestamp)>,

@@ -18,6 +18,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
 
+use super::ready::until_ready;
 use super::{Appended, Change, Engine, Last, Log, Result, Row, Table, Unavailable};
 use crate::settings::EngineSettings;
 
@@ -132,22 +133,6 @@ fn unavailable(error: impl std::fmt::Display) -> Unavailable {
     Unavailable(error.to_string())
 }
 
-/// A new cluster has no leader for some seconds.
-async fn patiently<T, F: Future<Output = anyhow::Result<T>>>(what: impl Fn() -> F) -> anyhow::Result<T> {
-    let mut tries = 0;
-    loop {
-        match what().await {
-            Ok(made) => return Ok(made),
-            Err(error) if tries == 10 => return Err(error),
-            Err(error) => {
-                tracing::info!("the engine is not ready ({error:#}); trying again in a second");
-                tries += 1;
-                tokio::time::sleep(Duration::from_secs(1)).await;
-            }
-        }
-    }
-}
-
 async fn made(context: &Context, log: Log, replicas: usize) -> anyhow::Result<Stream> {
     let config = stream::Config {
         name: log.name().to_owned(),
@@ -168,7 +153,7 @@ async fn made(context: &Context, log: Log, replicas: usize) -> anyhow::Result<St
         }),
         ..stream::Config::default()
     };
-    let stream = patiently(|| async {
+    let stream = until_ready(|| async {
         context
             .get_or_create_stream(config.clone())
             .await
@@ -195,7 +180,7 @@ async fn made_table(context: &Context, table: Table, replicas: usize) -> anyhow:
         let made = context.create_key_value(config).await;
         made.with_context(|| format!("the table {} cannot be made", table.name()))
     };
-    let store = patiently(make).await?;
+    let store = until_ready(make).await?;
     has_replicas(table.name(), store.stream.cached_info().config.num_replicas, replicas)?;
     Ok(store)
 }

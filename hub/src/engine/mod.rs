@@ -5,6 +5,8 @@
 mod jetstream;
 /// A table in memory, kept up to date.
 mod follow;
+/// A start waits for the engine.
+mod ready;
 /// The same in memory, for tests of what stands on it: it can lose an acknowledgement on purpose.
 #[cfg(test)]
 pub mod memory;
@@ -17,6 +19,7 @@ use tokio::sync::mpsc;
 
 pub use follow::{Rows, follow, rows};
 pub use jetstream::{JetStream, Signals};
+pub use ready::until_ready;
 
 /// Appended to, and read in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use bellwire_tests::wait_for;
+use bellwire_tests::{wait_for, wait_or_show};
 use serde_json::json;
 
 use crate::chain::{hello, poll, post_body, webhook};
@@ -139,11 +139,8 @@ fn isolating_the_leader_loses_and_duplicates_nothing() {
         cut_off(&ways, leader, true);
         std::thread::sleep(Duration::from_secs(12)); // an election takes 9 at most
         let before = count();
-        wait_for(
-            60,
-            &format!("messages past the cut; the hubs say {} {}", chain.hubs[0].log(), chain.hubs[1].log()),
-            || (count() >= before + 20).then_some(()),
-        );
+        let logs = || format!("{}\n{}", chain.hubs[0].log(), chain.hubs[1].log());
+        wait_or_show(60, "messages past the cut", logs, || (count() >= before + 20).then_some(()));
         cut_off(&ways, leader, false);
         let before = count();
         wait_for(60, "messages after it", || (count() >= before + 20).then_some(()));

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bellwire_tests::{PHONE_NUMBER_ID, Site, free_port, get_json, post_json, wait_for};
+use bellwire_tests::{PHONE_NUMBER_ID, Site, free_port, get_json, post_json, wait_for, wait_or_show};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -334,7 +334,7 @@ impl Hub {
 
     pub fn wait_ready(&self) {
         let url = self.url("/readyz");
-        wait_for(60, &format!("the hub; it says {}", self.log()), || ureq::get(&url).call().ok());
+        wait_or_show(60, "the hub", || self.log(), || ureq::get(&url).call().ok());
     }
 
     /// SIGKILL.
