@@ -28,6 +28,8 @@ const REQUEST: Duration = Duration::from_secs(5);
 const REPEATS: Duration = Duration::from_secs(600);
 /// How often a hub looks whether the engine still has its logs.
 const LOOK: Duration = Duration::from_secs(5);
+/// An election takes up to nine seconds, in which no node has an answer; so many looks take twenty.
+const SILENT_LOOKS: u32 = 2;
 /// Changes of a table that wait for its reader: the reader puts them into a map.
 const CHANGES: usize = 1_024;
 
@@ -37,6 +39,7 @@ pub struct JetStream {
     context: Context,
     logs: Arc<BTreeMap<Log, Stream>>,
     tables: Arc<BTreeMap<Table, kv::Store>>,
+    has_other_nodes: bool,
 }
 
 /// What hubs tell each other in passing; nothing is kept of it, and anything may be lost.
@@ -71,7 +74,8 @@ impl JetStream {
         for table in Table::ALL {
             tables.insert(table, made_table(&context, table, settings.replicas).await?);
         }
-        Ok(Self { client, context, logs: Arc::new(logs), tables: Arc::new(tables) })
+        let has_other_nodes = settings.servers.len() > 1;
+        Ok(Self { client, context, logs: Arc::new(logs), tables: Arc::new(tables), has_other_nodes })
     }
 
     #[must_use]
@@ -105,19 +109,43 @@ impl JetStream {
     }
 
     /// Returns when the engine answers and does not know a log of ours any more: its disks were lost. What was made at the start must
-    /// be made again, which a start does.
+    /// be made again, which a start does. Meanwhile it goes to another node when the one that it is connected to has no answer:
+    /// that one may be cut off from the others, and its line to us is well.
     pub async fn lost(&self) -> Log {
+        let mut silent = 0;
         loop {
             tokio::time::sleep(LOOK).await;
-            for log in Log::ALL {
-                let Err(error) = self.context.get_stream(log.name()).await else { continue };
-                if let GetStreamErrorKind::JetStream(error) = error.kind()
-                    && error.error_code() == ErrorCode::STREAM_NOT_FOUND
-                {
-                    return log;
+            match self.look().await {
+                Ok(()) => silent = 0,
+                Err(Some(log)) => return log,
+                Err(None) => silent += 1,
+            }
+            if silent == SILENT_LOOKS && self.has_other_nodes {
+                silent = 0;
+                tracing::warn!(
+                    "the node of the engine that this hub is connected to does not answer; it connects to another one"
+                );
+                if let Err(error) = self.client.force_reconnect().await {
+                    tracing::warn!(%error, "no other node of the engine can be reached");
                 }
             }
         }
+    }
+
+    /// The log that is lost; `None`: nobody answers, or whoever does knows no leader, as a node that is cut off from the others.
+    async fn look(&self) -> std::result::Result<(), Option<Log>> {
+        for log in Log::ALL {
+            let error = match self.context.get_stream(log.name()).await {
+                Ok(found) => match &found.cached_info().cluster {
+                    Some(cluster) if cluster.leader.is_none() => return Err(None),
+                    _ => continue,
+                },
+                Err(error) => error,
+            };
+            let is_lost = matches!(error.kind(), GetStreamErrorKind::JetStream(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND);
+            return Err(is_lost.then_some(log));
+        }
+        Ok(())
     }
 
     fn log(&self, log: Log) -> Result<&Stream> {

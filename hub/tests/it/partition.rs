@@ -72,9 +72,9 @@ fn person(row: u32) -> String {
 }
 
 /// As a site does: again under its key, until the hub says what became of it. `false`: nobody knows.
-fn sends(proxy: &str, token: &str, row: u32) -> bool {
+fn sends(proxy: &str, token: &str, row: u32, logs: impl Fn() -> String) -> bool {
     let (began, to) = (Instant::now(), format!("+{}", person(row)));
-    wait_for(90, "what became of a message", || {
+    wait_or_show(90, "what became of a message", logs, || {
         match send(proxy, token, row, 1, &to, began.elapsed().as_secs()) {
             Some((200, said, _)) if said == "answer" => Some(true),
             Some((_, said, _)) if said == "unknown" => Some(false),
@@ -110,7 +110,7 @@ fn isolating_the_leader_loses_and_duplicates_nothing() {
     let token = chain.hubs[0].enrol("shop", &people.iter().map(String::as_str).collect::<Vec<_>>());
     let (proxy, sent, posted) = (chain.proxy.url(""), Mutex::new(Vec::new()), Mutex::new(0));
     let (is_over, longest) = (AtomicBool::new(false), Mutex::new(Duration::ZERO));
-    let leader = chain.engine.leader("KV_SENT");
+    let leader = chain.engine.lead_where_a_hub_is("KV_SENT");
     let fetched = std::thread::scope(|scope| {
         let fetching = scope.spawn(|| {
             let is_all = |fetched: &BTreeMap<String, usize>| {
@@ -124,7 +124,7 @@ fn isolating_the_leader_loses_and_duplicates_nothing() {
                 scope.spawn(move || {
                     for row in (lane..).step_by(4).take_while(|_| !is_over.load(Ordering::SeqCst)) {
                         let began = Instant::now();
-                        let is_known = sends(proxy, token, row);
+                        let is_known = sends(proxy, token, row, String::new);
                         sent.lock().expect("a lock").push((row, is_known));
                         let mut longest = longest.lock().expect("a lock");
                         *longest = began.elapsed().max(*longest);
@@ -148,6 +148,11 @@ fn isolating_the_leader_loses_and_duplicates_nothing() {
         std::thread::sleep(Duration::from_secs(12)); // an election takes 9 at most
         let before = count();
         let logs = || format!("{}\n{}", chain.hubs[0].log(), chain.hubs[1].log());
+        // The one at the node that is cut off goes to another.
+        for (row, hub) in (900_000..).zip(&chain.hubs) {
+            let is_known = sends(&hub.url(""), &token, row, || hub.log());
+            sent.lock().expect("a lock").push((row, is_known));
+        }
         wait_or_show(60, "messages past the cut", logs, || (count() >= before + 20).then_some(()));
         cut_off(&ways, leader, false);
         let before = count();

@@ -158,6 +158,26 @@ impl Engine {
         wait_for(30, "a leader", || (0..self.len()).find_map(leads))
     }
 
+    /// Makes a node that a hub is connected to the leader of a log.
+    pub fn lead_where_a_hub_is(&self, log: &str) -> usize {
+        let has_hub = |at: &usize| {
+            let said = get_json(&format!("http://127.0.0.1:{}/connz", self.ports[*at].1));
+            let clients = said["connections"].as_array().cloned().unwrap_or_default();
+            clients.iter().any(|client| client["name"] == "bellwire-hub")
+        };
+        let node = (0..self.len()).find(has_hub).expect("hubs are connected");
+        for tries in 0.. {
+            let leader = self.leader(log);
+            if leader == node {
+                break;
+            }
+            assert!(tries < 20, "node {node} is never elected for {log}");
+            self.ask(&format!("$JS.API.STREAM.LEADER.STEPDOWN.{log}"), "");
+            wait_for(30, "another leader", || (self.leader(log) != leader).then_some(()));
+        }
+        node
+    }
+
     /// What somebody with the password asks the first node, in its own protocol; the answer.
     pub fn ask(&self, subject: &str, body: &str) -> String {
         let mut stream = TcpStream::connect(("127.0.0.1", self.ports[0].0)).expect("a node");
