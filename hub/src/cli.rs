@@ -10,7 +10,7 @@ use bellwire::time::{Clock, SystemClock, Timestamp};
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::audit::{self, Entry, Head, Note, verify, who};
-use crate::engine::{Appended, Engine, JetStream, Log, Table, rows};
+use crate::engine::{self, Appended, Engine, JetStream, Log, Table, rows};
 use crate::incoming::{give_to, split};
 use crate::settings::Settings;
 use crate::sites::{self, People, Quota, Seen, Site, site_name};
@@ -39,6 +39,8 @@ enum Command {
         #[arg(long)]
         daemon: bool,
     },
+    /// Measure what the engine's acknowledgement costs; for some seconds its disks have more to do
+    Bench,
     /// Who may send and receive
     #[command(subcommand)]
     Sites(SitesCommand),
@@ -124,11 +126,33 @@ pub async fn main(arguments: Arguments) -> anyhow::Result<()> {
             }
             bail!("{}", wrong.join("\n"));
         }
+        Command::Bench => bench(&settings()?).await,
         Command::Sites(command) => of_sites(&settings()?, command).await,
         Command::Unrouted(command) => of_unrouted(&settings()?, command).await,
         Command::Audit { site, verify } => of_audit(&settings()?, site.as_deref(), verify).await,
         Command::Man { directory } => man(directory),
     }
+}
+
+/// 80 messages a second, which is what a number may send, take five appends each; they bring up to four webhooks each, of two.
+const NEEDED: f64 = 80.0 * (5.0 + 4.0 * 2.0);
+
+async fn bench(settings: &Settings) -> anyhow::Result<()> {
+    let measured = engine::bench(&settings.engine, &sites::random_hex::<4>()?).await?;
+    let ms = |time: Duration| time.as_secs_f64() * 1_000.0;
+    say(&format!(
+        "an append alone: {:.1} ms in the middle, 99 of 100 within {:.1} ms",
+        ms(measured.middle),
+        ms(measured.slow)
+    ))?;
+    say(&format!("{} at a time: {:.0} a second", engine::IN_FLIGHT, measured.per_second))?;
+    let busiest = format!("a number at its busiest takes {NEEDED:.0} a second");
+    if measured.per_second < NEEDED {
+        bail!(
+            "{busiest}, and this engine keeps less: look at the disks of its nodes, and at the lines between them"
+        );
+    }
+    say(&format!("enough: {busiest}"))
 }
 
 fn man(directory: Option<PathBuf>) -> anyhow::Result<()> {

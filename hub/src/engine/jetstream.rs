@@ -49,22 +49,7 @@ pub struct Signals(Client);
 impl JetStream {
     /// Connects, and makes what is missing.
     pub async fn open(settings: &EngineSettings) -> anyhow::Result<Self> {
-        let mut options = ConnectOptions::new()
-            .name("bellwire-hub")
-            .connection_timeout(REQUEST)
-            .request_timeout(Some(REQUEST))
-            .retry_on_initial_connect();
-        if let Some((user, password)) = settings.login()? {
-            options = options.user_and_password(user, password);
-        }
-        if let Some(file) = &settings.ca_file {
-            options = options.add_root_certificates(file.clone());
-        }
-        let client =
-            options.connect(&settings.servers).await.context("the engine's address cannot be used")?;
-        tokio::time::timeout(Duration::from_secs(30), client.flush()).await.with_context(|| {
-            format!("no engine answers at {}; start it first, or look whether both sides speak TLS and trust one another", settings.servers.join(", "))
-        })??;
+        let client = connect(settings).await?;
         let context = async_nats::jetstream::new(client.clone());
         let mut logs = BTreeMap::new();
         for log in Log::ALL {
@@ -155,6 +140,26 @@ impl JetStream {
     fn table(&self, table: Table) -> Result<&kv::Store> {
         self.tables.get(&table).ok_or_else(|| Unavailable(format!("it has no table {}", table.name())))
     }
+}
+
+/// When a node answers.
+pub(super) async fn connect(settings: &EngineSettings) -> anyhow::Result<Client> {
+    let mut options = ConnectOptions::new()
+        .name("bellwire-hub")
+        .connection_timeout(REQUEST)
+        .request_timeout(Some(REQUEST))
+        .retry_on_initial_connect();
+    if let Some((user, password)) = settings.login()? {
+        options = options.user_and_password(user, password);
+    }
+    if let Some(file) = &settings.ca_file {
+        options = options.add_root_certificates(file.clone());
+    }
+    let client = options.connect(&settings.servers).await.context("the engine's address cannot be used")?;
+    tokio::time::timeout(Duration::from_secs(30), client.flush()).await.with_context(|| {
+        format!("no engine answers at {}; start it first, or look whether both sides speak TLS and trust one another", settings.servers.join(", "))
+    })??;
+    Ok(client)
 }
 
 fn unavailable(error: impl std::fmt::Display) -> Unavailable {

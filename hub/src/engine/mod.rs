@@ -7,6 +7,8 @@ mod jetstream;
 mod follow;
 /// A start waits for the engine.
 mod ready;
+/// What an append costs.
+mod bench;
 /// The same in memory, for tests of what stands on it: it can lose an acknowledgement on purpose.
 #[cfg(test)]
 pub mod memory;
@@ -17,6 +19,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+pub use bench::{IN_FLIGHT, bench};
 pub use follow::{Rows, follow, rows};
 pub use jetstream::{JetStream, Signals};
 pub use ready::until_ready;

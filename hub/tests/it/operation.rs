@@ -161,3 +161,16 @@ fn the_hub_serves_tls_and_takes_a_renewed_certificate() {
     wait_for(10, "the next certificate", || ready(&next).then_some(()));
     assert!(!ready(&first));
 }
+
+#[test]
+fn bench_measures_the_engine_and_leaves_no_log() {
+    let engine = Engine::start(1);
+    let hub = Hub::new(&engine, bellwire_tests::free_port());
+    let said = hub.command(&["bench"]);
+    let lines = String::from_utf8_lossy(&said.stdout).into_owned();
+    assert!(lines.contains("an append alone: ") && lines.contains("64 at a time: "), "{lines}");
+    let enough = lines.contains("enough: a number at its busiest takes 1040 a second");
+    assert_eq!(said.status.success(), enough, "{lines} {}", String::from_utf8_lossy(&said.stderr));
+    let logs = engine.ask("$JS.API.STREAM.NAMES", "");
+    assert!(logs.contains("\"total\":0"), "{logs}");
+}
