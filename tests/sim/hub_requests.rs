@@ -7,6 +7,7 @@ use axum::body::Bytes;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use bellwire::contact::severity::Severity;
 use bellwire::machine::Machine;
+use bellwire::time::Timestamp;
 use bellwire::whatsapp::client::Exchanged;
 use bellwire::whatsapp::signature;
 use bellwire_hub::engine::{Engine, Log, Result, Table};
@@ -197,6 +198,10 @@ impl Ports for ToMeta {
 
     async fn pause(&self, how_long: Duration) {
         self.machine.sleep(how_long).await;
+    }
+
+    fn now(&self) -> Timestamp {
+        self.machine.now()
     }
 }
 

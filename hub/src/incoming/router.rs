@@ -19,7 +19,7 @@ use super::split::{Item, split};
 use super::{media_key, person_key, route_key};
 use crate::engine::{Appended, Engine, Log, Result, Row, Signals, Table};
 use crate::out::tag;
-use crate::sites::Registry;
+use crate::sites::{Registry, Wrote};
 
 /// How far it is: a row of the table `Router`.
 const KEY: &str = "raw";
@@ -328,9 +328,8 @@ impl<E: Engine, Q: Questions<E>> Router<E, Q> {
                     facts.chosen = self.name(Table::Wrote, &format!("chosen.{}", person_key(id))).await?;
                 }
                 let row = self.engine.get(Table::Wrote, &person_key(id)).await?;
-                let wrote: Vec<String> =
-                    row.and_then(|row| serde_json::from_slice(&row.value).ok()).unwrap_or_default();
-                facts.wrote.extend(wrote);
+                let wrote = Wrote::read(row.as_ref().map(|row| &row.value[..]));
+                facts.wrote.extend(wrote.sites(self.machine.now()).cloned());
             }
         }
         Ok(facts)

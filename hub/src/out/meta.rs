@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bellwire::contact::severity::Severity;
 use bellwire::outbox::retry_policy::{ApiAnswer, Class};
-use bellwire::time::{Clock, SystemClock};
+use bellwire::time::{Clock, SystemClock, Timestamp};
 use bellwire::whatsapp::client::{Client, Endpoint, Exchanged, judge, whole};
 use bytes::Bytes;
 use hyper::Method;
@@ -71,6 +71,10 @@ impl<E: Engine> Ports for Request<'_, E> {
 
     async fn pause(&self, how_long: Duration) {
         tokio::time::sleep(how_long).await;
+    }
+
+    fn now(&self) -> Timestamp {
+        SystemClock.now()
     }
 }
 

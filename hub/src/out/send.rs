@@ -5,12 +5,14 @@ use std::future::Future;
 use std::time::Duration;
 
 use bellwire::contact::severity::Severity;
+use bellwire::time::Timestamp;
 use bytes::Bytes;
 
 use super::request::Outgoing;
 use super::sent::{Answer, Sent, Step, step};
 use crate::engine::{Engine, Result, Row, Table};
 use crate::pace::{Refused, Scope};
+use crate::sites::Wrote;
 
 /// The engine is asked so often to keep an answer, a second apart: an election is over by then.
 const KEEP_TRIES: u32 = 8;
@@ -31,6 +33,7 @@ pub trait Ports: Send + Sync {
     fn turn(&self, severity: Severity) -> impl Future<Output = std::result::Result<(), Refused>> + Send;
     fn post(&self) -> impl Future<Output = Posted> + Send;
     fn pause(&self, how_long: Duration) -> impl Future<Output = ()> + Send;
+    fn now(&self) -> Timestamp;
 }
 
 /// What the site is told.
@@ -89,7 +92,7 @@ async fn sent<E: Engine>(
         Posted::Answered(answer, wamid) => {
             let routes = async {
                 if let Some(wamid) = wamid {
-                    remember(engine, site, &wamid, &out.to).await;
+                    remember(engine, site, &wamid, &out.to, ports.now()).await;
                 }
             };
             tokio::join!(keep(engine, ports, (&key, revision), out, nonce, &answer), routes);
@@ -187,15 +190,11 @@ async fn keep<E: Engine>(
 }
 
 /// By these an answer finds its site again. What is lost of it costs a question to a person, no message.
-async fn remember<E: Engine>(engine: &E, site: &str, wamid: &str, to: &str) {
+async fn remember<E: Engine>(engine: &E, site: &str, wamid: &str, to: &str, now: Timestamp) {
     let message = crate::incoming::route_key(wamid);
     let route = engine.put(Table::Routes, &message, site.to_owned().into());
     let person = crate::incoming::person_key(&crate::sites::person(to));
-    let wrote = crate::engine::change(engine, Table::Wrote, &person, |row| {
-        let mut sites: std::collections::BTreeSet<String> =
-            row.and_then(|row| serde_json::from_slice(row).ok()).unwrap_or_default();
-        sites.insert(site.to_owned()).then(|| json(&sites))
-    });
+    let wrote = crate::engine::change(engine, Table::Wrote, &person, |row| Wrote::read(row).with(site, now));
     let (route, wrote) = tokio::join!(route, wrote);
     for error in [route.err(), wrote.err()].into_iter().flatten() {
         tracing::warn!(%error, site, "the site of a sent message was not stored: who answers it may be asked which site is meant");
@@ -248,6 +247,10 @@ mod tests {
         }
 
         async fn pause(&self, _: Duration) {}
+
+        fn now(&self) -> Timestamp {
+            Timestamp(0)
+        }
     }
 
     fn out(digest: &str, waited: u64) -> Outgoing {

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 
 use super::enrol::json;
-use super::{People, Site, person};
+use super::{People, Site, Wrote, person};
 use crate::engine::{Engine, Result, Table, change};
 use crate::incoming::{person_key, route_key};
 
@@ -43,11 +43,7 @@ pub async fn erase(engine: &impl Engine, site: &str, erasure: &Erasure) -> Resul
     .await?;
     for id in &people {
         let key = person_key(id);
-        change(engine, Table::Wrote, &key, |row| {
-            let mut sites: BTreeSet<String> = serde_json::from_slice(row?).ok()?;
-            sites.remove(site).then(|| json(&sites))
-        })
-        .await?;
+        change(engine, Table::Wrote, &key, |row| Wrote::read(row).without(site)).await?;
         remove_if_of(engine, Table::Wrote, &format!("chosen.{key}"), site).await?;
     }
     for wamid in &erasure.messages {
@@ -68,6 +64,8 @@ async fn remove_if_of(engine: &impl Engine, table: Table, key: &str, site: &str)
 
 #[cfg(test)]
 mod tests {
+    use bellwire::time::Timestamp;
+
     use super::*;
     use crate::engine::memory::Memory;
 
@@ -78,8 +76,11 @@ mod tests {
             let people = People::Only(["491511".into(), "491512".into()].into());
             engine.put(Table::Sites, site, json(&Site { people, ..Site::default() })).await.expect("written");
         }
-        let (key, sites) = (person_key("491511"), BTreeSet::from(["a", "b"]));
-        engine.put(Table::Wrote, &key, json(&sites)).await.expect("written");
+        let (key, now) = (person_key("491511"), Timestamp(0));
+        for site in ["a", "b"] {
+            let wrote = |row: Option<&[u8]>| Wrote::read(row).with(site, now);
+            change(&engine, Table::Wrote, &key, wrote).await.expect("written");
+        }
         let chosen = format!("chosen.{key}");
         engine.put(Table::Wrote, &chosen, "b".into()).await.expect("written");
         for (wamid, site) in [("w1", "a"), ("w2", "b")] {
@@ -99,7 +100,7 @@ mod tests {
         assert!(!named(row(Table::Sites, "a".into()).await).may_write_to("491511"));
         assert!(named(row(Table::Sites, "a".into()).await).may_write_to("491512"));
         assert!(named(row(Table::Sites, "b".into()).await).may_write_to("491511"));
-        assert_eq!(row(Table::Wrote, key).await, Some(json(&["b"])));
+        assert_eq!(row(Table::Wrote, key).await, Wrote::default().with("b", now));
         assert_eq!(row(Table::Wrote, chosen).await, Some("b".into()), "it is the other's");
         assert_eq!(row(Table::Routes, route_key("w1")).await, None);
         assert_eq!(row(Table::Routes, route_key("w2")).await, Some("b".into()));

@@ -10,6 +10,8 @@ mod registry;
 mod seen;
 /// Those that do not ask any more: somebody is told.
 pub mod silence;
+/// Which sites wrote to a person.
+mod wrote;
 
 use std::collections::BTreeSet;
 
@@ -20,6 +22,7 @@ pub use enrol::{EnrolError, add, claim, code, enrol, limit, random_hex, revoke};
 pub use erase::{Erasure, erase};
 pub use registry::Registry;
 pub use seen::{Seen, SeenSites};
+pub use wrote::Wrote;
 
 /// Tokens that are valid at once: the old one while the new one is on its way to the site's file.
 const TOKENS_MAX: usize = 2;
