@@ -17,14 +17,14 @@ use super::{Caller, HUB, Hub, WEBHOOK_MAX, no_such_token};
 use crate::engine::{Engine, Log, Table};
 use crate::incoming::{came, wait};
 use crate::out::is_tag;
+use crate::settings::Number;
 use crate::sites::Seen;
 
 /// How often it is written down that a site was here: a thousand sites make 33 writes a second of it.
 const SEEN_EVERY: Duration = Duration::from_secs(30);
 
 pub(super) async fn verify(State(hub): State<Hub>, RawQuery(query): RawQuery) -> Response {
-    let tokens: Vec<SecretString> =
-        hub.settings.numbers.iter().filter_map(|number| number.verify_token().ok()).collect();
+    let tokens = readable(&hub.settings.numbers, Number::verify_token);
     match signature::handshake(query.as_deref().unwrap_or_default(), &tokens) {
         Handshake::Challenge(challenge) => challenge.into_response(),
         Handshake::Wrong => (StatusCode::FORBIDDEN, "the verify token is not ours\n").into_response(),
@@ -34,10 +34,22 @@ pub(super) async fn verify(State(hub): State<Hub>, RawQuery(query): RawQuery) ->
     }
 }
 
+/// Of all numbers, read anew for each request, so that a changed one counts at once.
+fn readable(numbers: &[Number], read: fn(&Number) -> anyhow::Result<SecretString>) -> Vec<SecretString> {
+    let of_number = |number: &Number| {
+        let unread = |error: &anyhow::Error| {
+            let number = &number.phone_number_id;
+            tracing::error!(
+                "{error:#}; what Meta sends for number {number} is refused until that file can be read"
+            );
+        };
+        read(number).inspect_err(unread).ok()
+    };
+    numbers.iter().filter_map(of_number).collect()
+}
+
 /// 200 only when a majority of the engine has the body on disk, as it came; else Meta sends it again.
 pub(super) async fn receive(State(hub): State<Hub>, headers: HeaderMap, body: Body) -> Response {
-    let secrets: Vec<SecretString> =
-        hub.settings.numbers.iter().filter_map(|number| number.app_secret().ok()).collect();
     let signature = headers.get("x-hub-signature-256").and_then(|value| value.to_str().ok());
     let unsigned = || {
         hub.metrics.webhook("unsigned");
@@ -50,6 +62,7 @@ pub(super) async fn receive(State(hub): State<Hub>, headers: HeaderMap, body: Bo
         Ok(body) => body,
         Err(refused) => return refused,
     };
+    let secrets = readable(&hub.settings.numbers, Number::app_secret);
     if !signature::verify(&secrets, signature, &body.bytes) {
         return unsigned();
     }

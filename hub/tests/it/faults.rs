@@ -162,6 +162,17 @@ fn a_token_of_metas_is_changed_while_hubs_run() {
 }
 
 #[test]
+fn an_unreadable_app_secret_is_named_in_the_log() {
+    let two = two();
+    let file = two.hubs[0].settings().with_file_name("app-secret");
+    std::fs::remove_file(&file).expect("it was there");
+    let signed = ureq::post(two.hubs[0].url("/webhook/whatsapp")).header("X-Hub-Signature-256", "sha256=00");
+    assert!(matches!(signed.send("{}"), Err(ureq::Error::StatusCode(401))));
+    let log = two.hubs[0].log();
+    assert!(log.contains(&file.display().to_string()) && log.contains("is refused until that file"), "{log}");
+}
+
+#[test]
 fn a_tap_for_a_removed_site_goes_to_another() {
     let two = two();
     let heir = two.hubs[0].enrol("heir", &[NINO]);
