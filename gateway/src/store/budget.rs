@@ -51,7 +51,7 @@ impl Store {
         if standing(self.spent(connection, now)?, budget.messages) != BudgetState::Spent {
             let held = "state = 'held' AND held_for = 'budget' AND connection = ?1";
             let next = Next::to(State::Queued, "the budget has room again; waiting for its turn");
-            return self.each(held, &[&connection.0], &next, now).map(drop);
+            return self.advance_all(held, &[&connection.0], &next, now).map(drop);
         }
         let month = now.month();
         let free = self.free()?.into_iter().find(|row| row.connection == connection.0 && row.month == month);
@@ -65,7 +65,7 @@ impl Store {
         let costly = "state = 'queued' AND connection = ?1 AND severity < ?2 AND unbudgeted = 0
             AND NOT (?3 AND contact IN (SELECT contact FROM window WHERE connection = ?1 AND until > ?4))";
         let values = params![connection.0, budget.exceeded_from.rank(), words_are_free, now.0];
-        self.each(costly, values, &next, now).map(drop)
+        self.advance_all(costly, values, &next, now).map(drop)
     }
 
     pub fn reach(&self, now: Timestamp) -> Result<DailyReach> {

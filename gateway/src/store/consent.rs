@@ -56,7 +56,7 @@ impl Store {
         } else {
             ("state = 'queued'", unwanted())
         };
-        self.each(&format!("{from} AND contact = ?1"), &[&contact.0], &next, now).map(drop)
+        self.advance_all(&format!("{from} AND contact = ?1"), &[&contact.0], &next, now).map(drop)
     }
 
     pub(super) fn has_stopped(&self, contact: &ContactId) -> Result<bool> {
@@ -126,7 +126,7 @@ impl Store {
             let next =
                 Next::to(State::Queued, "the person wants marketing messages again; waiting for its turn");
             let held = "state = 'held' AND held_for = 'window' AND contact = ?1 AND content LIKE '%\"templates\":[%'";
-            self.each(held, &[&contact.0], &next, now)?;
+            self.advance_all(held, &[&contact.0], &next, now)?;
         }
         Ok(changed > 0)
     }

@@ -5,7 +5,6 @@ use rusqlite::{OptionalExtension, Result, Row, params};
 use super::Store;
 use crate::contact::{IdentityOwner, KnownIdentity, People, Phone};
 use crate::ids::{ContactId, MessageId};
-use crate::outbox::retry_policy::Next;
 use crate::reply::sender::{Identity, KnownUser};
 use crate::time::Timestamp;
 
@@ -127,25 +126,6 @@ impl Store {
             )?
             .execute(params![contact.0, since])?;
         Ok(changed > 0)
-    }
-
-    /// Moves every message that fits, digests with what they carry.
-    pub(super) fn each(
-        &self,
-        filter: &str,
-        values: &[&dyn rusqlite::ToSql],
-        next: &Next,
-        now: Timestamp,
-    ) -> Result<usize> {
-        let ids: Vec<MessageId> = self
-            .sql
-            .prepare_cached(&format!("SELECT id FROM message WHERE digest IS NULL AND {filter}"))?
-            .query_map(values, |row| row.get(0).map(MessageId))?
-            .collect::<Result<_>>()?;
-        for id in &ids {
-            self.advance(*id, next, now)?;
-        }
-        Ok(ids.len())
     }
 }
 

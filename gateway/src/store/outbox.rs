@@ -276,6 +276,24 @@ impl Store {
         self.advance_with(id, next, at, "", &[])
     }
 
+    /// Each message that fits, and with a digest all that it carries.
+    pub(super) fn advance_all(
+        &self,
+        filter: &str,
+        values: &[&dyn rusqlite::ToSql],
+        next: &Next,
+        now: Timestamp,
+    ) -> Result<usize> {
+        let ids: Vec<MessageId> = self
+            .sql
+            .prepare_cached(&format!("SELECT id FROM message WHERE digest IS NULL AND {filter}"))?
+            .query_map(values, |row| row.get(0).map(MessageId))?
+            .collect::<Result<_>>()?;
+        for id in &ids {
+            self.advance(*id, next, now)?;
+        }
+        Ok(ids.len())
+    }
     /// With more columns of its own, which what it carries does not share.
     fn advance_with(
         &self,

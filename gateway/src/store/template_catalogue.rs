@@ -80,7 +80,7 @@ impl Store {
         let next = Next::to(State::Queued, "the template catalogue has changed; waiting for its turn");
         let held =
             "state = 'held' AND held_for = 'window' AND connection = ?1 AND content LIKE '%\"templates\":[%'";
-        self.each(held, &[&connection.0], &next, now).map(drop)
+        self.advance_all(held, &[&connection.0], &next, now).map(drop)
     }
 
     /// An error told that a template cannot be used; the next reading of the catalogue may know better.

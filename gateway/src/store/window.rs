@@ -37,7 +37,7 @@ impl Store {
         }
         let next = Next::to(State::Queued, "the person has written, so it may go out");
         let held = "state = 'held' AND held_for = 'window' AND connection = ?1 AND contact = ?2";
-        self.each(held, &[&lane.connection.0, &lane.contact.0], &next, now)
+        self.advance_all(held, &[&lane.connection.0, &lane.contact.0], &next, now)
     }
 
     /// Whether something is held for the person's word, and [`Store::heard`] would let it out.

@@ -94,7 +94,7 @@ const PLAIN: Situation = Situation {
     steps: &[],
     counted: &[],
     untimed: &[],
-    hellos: 10, // 0, its number, a reconnection each, and those that met a gateway that was not there yet; a storm has hundreds
+    hellos: 30, // 0, its number, a reconnection each, and those that met a gateway that was not there yet; a storm has hundreds
     expires: "60s",
     obeyed: 0,
 };
@@ -357,7 +357,6 @@ pub const SITUATIONS: &[Situation] = &[
             Idle,
         ],
         counted: &[(1, 1, 4)],
-        hellos: 14,
         ..PLAIN
     },
     Situation {
