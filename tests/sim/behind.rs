@@ -61,8 +61,8 @@ impl World {
                 self.meta.posted(number, kept, self.now);
                 Ok(())
             }
-            Some((_, HubOut::Came)) => {
-                self.hubs.iter_mut().for_each(Hubs::came);
+            Some((_, HubOut::Came(sequence))) => {
+                self.hubs.iter_mut().for_each(|hubs| hubs.came(sequence));
                 Ok(())
             }
         }

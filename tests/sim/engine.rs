@@ -41,7 +41,7 @@ struct Call {
 pub struct Life {
     pub number: u64,
     pub items: Vec<Appended>,
-    ids: BTreeMap<String, Duration>,
+    ids: BTreeMap<String, (Duration, u64)>,
 }
 
 struct State {
@@ -211,18 +211,19 @@ impl State {
         self.rows.get(&(table, key.to_owned())).is_some_and(|row| row.revision == revision)
     }
 
-    fn append(&mut self, log: Log, subject: &str, id: &str, body: Bytes) {
+    fn append(&mut self, log: Log, subject: &str, id: &str, body: Bytes) -> u64 {
         let time = self.time;
-        let Some(life) = self.logs.get_mut(&log) else { return };
-        if life.ids.get(id).is_some_and(|at| time.saturating_sub(*at) < REPEATS) {
-            return;
+        let life = self.logs.entry(log).or_default();
+        if let Some((_, sequence)) = life.ids.get(id).filter(|(at, _)| time.saturating_sub(*at) < REPEATS) {
+            return *sequence;
         }
-        life.ids.insert(id.to_owned(), time);
         let sequence = life.items.last().map_or(0, |item| item.sequence) + 1;
+        life.ids.insert(id.to_owned(), (time, sequence));
         life.items.push(Appended { sequence, subject: subject.to_owned(), body });
         if let Some(site) = subject.strip_prefix("in.") {
             self.news.push((site.to_owned(), sequence));
         }
+        sequence
     }
 
     /// The same row as an older or a newer hub would have written it: fields are missing that have a default, others are there that
@@ -276,7 +277,7 @@ impl Drop for Turn {
 }
 
 impl Engine for SimEngine {
-    async fn append(&self, log: Log, subject: &str, id: &str, body: Bytes) -> Result<()> {
+    async fn append(&self, log: Log, subject: &str, id: &str, body: Bytes) -> Result<u64> {
         self.write((Table::Router, ""), false, |state| state.append(log, subject, id, body)).await
     }
 

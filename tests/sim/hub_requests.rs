@@ -42,12 +42,12 @@ impl Hubs {
                 push(HubOut::Kept(number, body.clone(), true));
             }
             let id = bellwire::hex::hex(&Sha256::digest(&body));
-            let kept = engine.append(Log::Raw, "raw.meta", &id, body.clone().into()).await.is_ok();
-            if kept {
-                push(HubOut::Came);
+            let kept = engine.append(Log::Raw, "raw.meta", &id, body.clone().into()).await;
+            if let Ok(sequence) = kept {
+                push(HubOut::Came(sequence));
             }
             if !is_early {
-                push(HubOut::Kept(number, body, kept));
+                push(HubOut::Kept(number, body, kept.is_ok()));
             }
         };
         self.spawn(hub, Kind::Keeping, Box::pin(keep));

@@ -11,10 +11,10 @@ use bellwire::random::Rng;
 use bellwire::time::Timestamp;
 use bellwire::whatsapp::client::Exchanged;
 use bellwire_hub::engine::{Log, Rows};
-use bellwire_hub::incoming::{Router, Wakes};
+use bellwire_hub::incoming::{Router, Wakes, hear};
 use bellwire_hub::sites::Registry;
 use serde_json::json;
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 
 use crate::engine::SimEngine;
 use crate::gateway::{Woken, both};
@@ -49,7 +49,7 @@ pub enum HubOut {
     /// Meta's webhook is answered, 200 or not.
     Kept(u64, Vec<u8>, bool),
     /// A body was kept, for whichever hub routes.
-    Came,
+    Came(u64),
 }
 
 /// A request to Meta.
@@ -87,7 +87,7 @@ pub(crate) struct Process {
     tasks: Vec<Task>,
     pub(crate) wire: Arc<Mutex<Wire>>,
     pub(crate) wakes: Wakes,
-    came: Arc<Notify>,
+    came: watch::Sender<u64>,
 }
 
 pub struct Hubs {
@@ -152,19 +152,19 @@ impl Hubs {
 
     fn start(&mut self, hub: usize) {
         let machine: Arc<dyn Machine> = Arc::new(OfMachine(Arc::clone(&self.machine)));
-        let came = Arc::new(Notify::new());
+        let (told, came) = watch::channel(0);
         let router = Arc::new(Router {
             engine: self.engine.of(hub),
             hub: format!("hub-{hub}-{}", self.next()),
             sites: self.sites.subscribe(),
             asker: Nobody,
             machine: Arc::clone(&machine),
-            came: Arc::clone(&came),
+            came,
         });
         let (engine, wire) = (self.engine.of(hub), Arc::default());
         let wakes = Wakes::new(engine.end(Log::Inbound), machine);
         let of_task = wakes.clone();
-        self.processes[hub] = Some(Process { tasks: Vec::new(), wire, wakes, came });
+        self.processes[hub] = Some(Process { tasks: Vec::new(), wire, wakes, came: told });
         self.spawn(hub, Kind::Routing, Box::pin(async move { router.run().await }));
         self.spawn(hub, Kind::Comparing, Box::pin(async move { of_task.compare(&engine).await }));
     }
@@ -307,10 +307,10 @@ impl Hubs {
         }
     }
 
-    pub fn came(&mut self) {
+    pub fn came(&mut self, sequence: u64) {
         for process in self.processes.iter().flatten() {
             if self.is_healed || self.dice.below(8) > 0 {
-                process.came.notify_one();
+                hear(&process.came, sequence);
             }
         }
     }

@@ -234,10 +234,10 @@ fn is_removal(headers: &HeaderMap) -> bool {
 }
 
 impl Engine for JetStream {
-    async fn append(&self, log: Log, subject: &str, id: &str, body: Bytes) -> Result<()> {
+    async fn append(&self, log: Log, subject: &str, id: &str, body: Bytes) -> Result<u64> {
         let message = PublishMessage::build().payload(body).message_id(id).expected_stream(log.name());
         let sent = self.context.send_publish(subject.to_owned(), message).await.map_err(unavailable)?;
-        sent.await.map(drop).map_err(unavailable)
+        sent.await.map(|kept| kept.sequence).map_err(unavailable)
     }
 
     async fn next(&self, log: Log, subject: &str, after: u64) -> Result<Option<Appended>> {

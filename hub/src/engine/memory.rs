@@ -56,7 +56,7 @@ impl Memory {
 }
 
 impl Engine for Memory {
-    async fn append(&self, log: Log, subject: &str, id: &str, body: Bytes) -> Result<()> {
+    async fn append(&self, log: Log, subject: &str, id: &str, body: Bytes) -> Result<u64> {
         self.row(Table::Router, "")?; // an error when it is down
         let (now, most) = &*self.at_a_time;
         most.fetch_max(now.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
@@ -66,11 +66,12 @@ impl Engine for Memory {
         }
         now.fetch_sub(1, Ordering::Relaxed);
         let mut all = self.appended.lock().expect("a lock");
-        if !all.iter().any(|(of, known, _)| (*of, known.as_str()) == (log, id)) {
-            let sequence = all.len() as u64 + 1;
-            all.push((log, id.to_owned(), Appended { sequence, subject: subject.to_owned(), body }));
+        if let Some((.., kept)) = all.iter().find(|(of, known, _)| (*of, known.as_str()) == (log, id)) {
+            return Ok(kept.sequence);
         }
-        Ok(())
+        let sequence = all.len() as u64 + 1;
+        all.push((log, id.to_owned(), Appended { sequence, subject: subject.to_owned(), body }));
+        Ok(sequence)
     }
 
     async fn next(&self, log: Log, subject: &str, after: u64) -> Result<Option<Appended>> {

@@ -191,14 +191,15 @@ pub struct Unavailable(pub String);
 pub type Result<T> = std::result::Result<T, Unavailable>;
 
 pub trait Engine: Clone + Send + Sync + 'static {
-    /// On disk at a majority when it returns. The same `id` again within ten minutes changes nothing.
+    /// On disk at a majority when it returns. The same `id` again within ten minutes changes nothing. Where in
+    /// the log it is.
     fn append(
         &self,
         log: Log,
         subject: &str,
         id: &str,
         body: Bytes,
-    ) -> impl Future<Output = Result<()>> + Send;
+    ) -> impl Future<Output = Result<u64>> + Send;
     /// The first under that subject behind `after`. A replica that lags behind finds nothing yet; it skips nothing.
     fn next(
         &self,

@@ -68,9 +68,9 @@ pub(super) async fn receive(State(hub): State<Hub>, headers: HeaderMap, body: Bo
     }
     let id = bellwire::hex::hex(&Sha256::digest(&body.bytes));
     match hub.engine.append(Log::Raw, "raw.meta", &id, body.bytes.clone()).await {
-        Ok(()) => {
+        Ok(sequence) => {
             hub.metrics.webhook("kept");
-            came(&hub.signals).await;
+            came(&hub.signals, sequence).await;
             "kept\n".into_response()
         }
         Err(error) => {

@@ -14,7 +14,7 @@ mod poll;
 
 pub use poll::{Batch, Wakes, wait};
 pub use question::{Asker, Questions};
-pub use router::{CAME, Router, came, give_to, run};
+pub use router::{CAME, Router, came, give_to, hear, run};
 pub use split::{Item, split};
 
 use crate::sites::digest;

@@ -186,7 +186,7 @@ async fn held<E: Engine>(
     let subject = format!("in.{site}");
     let mut after = cursor.map_or(0, |cursor| read_cursor(cursor, epoch));
     let mut batch = Batch { cursor: format!("{epoch}-{after}"), bodies: Vec::new() };
-    let mut told = after;
+    let (mut told, mut has_waited) = (after, false);
     loop {
         let newest_told = *newest.borrow_and_update();
         let mut first = engine.next(Log::Inbound, &subject, after).await?;
@@ -205,12 +205,14 @@ async fn held<E: Engine>(
             _ = log.changed() => {}
             () = wakes.pause(deadline.saturating_sub(wakes.time())) => return Ok(batch),
         }
+        has_waited = true;
         if log.borrow_and_update().epoch != *epoch {
             return Ok(batch); // the site asks again, and its cursor is one of another life then
         }
     }
     let mut bytes = batch.bodies.iter().map(bytes::Bytes::len).sum::<usize>();
-    while batch.bodies.len() < ITEMS && bytes < BYTES {
+    // There was nothing before it waited, so that what is there now was said, or is found when the site asks again.
+    while batch.bodies.len() < ITEMS && bytes < BYTES && !(has_waited && *newest.borrow() <= after) {
         // What was got is given, though the next cannot be had now.
         let Ok(Some(next)) = engine.next(Log::Inbound, &subject, after).await else { break };
         after = next.sequence;

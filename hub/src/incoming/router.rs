@@ -11,7 +11,7 @@ use bellwire::machine::{Machine, SystemMachine};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 use super::question::{Questions, chosen, is_receipt};
 use super::route::{Facts, Route, route};
@@ -58,13 +58,13 @@ pub struct Router<E, Q> {
     pub sites: watch::Receiver<Arc<Registry>>,
     pub asker: Q,
     pub machine: Arc<dyn Machine>,
-    /// Told when a body was kept.
-    pub came: Arc<Notify>,
+    /// The newest body that was said to be kept, by its place in the log.
+    pub came: watch::Receiver<u64>,
 }
 
-/// A body was kept.
-pub async fn came(signals: &Signals) {
-    signals.say(CAME, Bytes::new()).await;
+/// A body was kept, at that place in the log.
+pub async fn came(signals: &Signals, sequence: u64) {
+    signals.say(CAME, sequence.to_string().into()).await;
 }
 
 pub async fn run<E: Engine, Q: Questions<E>>(
@@ -74,14 +74,23 @@ pub async fn run<E: Engine, Q: Questions<E>>(
     asker: Q,
     mut heard: Subscriber,
 ) {
-    let came = Arc::new(Notify::new());
-    let of_hearing = Arc::clone(&came);
+    let (told, came) = watch::channel(0);
     tokio::spawn(async move {
-        while heard.next().await.is_some() {
-            of_hearing.notify_one();
+        while let Some(message) = heard.next().await {
+            let sequence = std::str::from_utf8(&message.payload).ok().and_then(|words| words.parse().ok());
+            hear(&told, sequence.unwrap_or_default());
         }
     });
     Arc::new(Router { engine, hub, sites, asker, machine: Arc::new(SystemMachine), came }).run().await;
+}
+
+/// Hubs tell of what they kept in whatever order.
+pub fn hear(told: &watch::Sender<u64>, sequence: u64) {
+    told.send_if_modified(|newest| {
+        let is_newer = sequence > *newest;
+        *newest = sequence.max(*newest);
+        is_newer
+    });
 }
 
 impl<E: Engine, Q: Questions<E>> Router<E, Q> {
@@ -102,7 +111,7 @@ impl<E: Engine, Q: Questions<E>> Router<E, Q> {
         let mut place: Place = read(&row.value);
         let time = || self.machine.both().steady;
         let mut noted = time();
-        let (mut given, mut soon) = (0, SOON_LOOKS);
+        let (mut given, mut came, mut soon) = (0, self.came.clone(), SOON_LOOKS);
         let mut bodies: Vec<Appended> = Vec::new();
         loop {
             let after = bodies.last().map_or(place.sequence, |raw| raw.sequence);
@@ -110,17 +119,17 @@ impl<E: Engine, Q: Questions<E>> Router<E, Q> {
             bodies = self.give_and_read(bodies, after).await?;
             place.sequence = after;
             let is_all = bodies.is_empty();
-            if given >= BODIES || time().saturating_sub(noted) >= RENEW || (is_all && given > 0) {
+            if given >= BODIES || time().saturating_sub(noted) >= RENEW {
                 let Some(revision) = self.note(&place, row.revision).await? else { return Ok(()) };
                 (row.revision, noted, given) = (revision, time(), 0);
             }
             if is_all {
-                let pause = if soon > 0 { SOON } else { LOOK };
+                let is_behind = *came.borrow_and_update() > after && soon > 0;
                 soon = soon.saturating_sub(1);
                 tokio::select! {
                     biased; // as a simulation repeats it
-                    () = self.came.notified() => soon = SOON_LOOKS,
-                    () = self.machine.sleep(pause) => {}
+                    Ok(()) = came.changed() => soon = SOON_LOOKS,
+                    () = self.machine.sleep(if is_behind { SOON } else { LOOK }) => {}
                 }
             }
         }
@@ -273,7 +282,10 @@ impl<E: Engine, Q: Questions<E>> Router<E, Q> {
     }
 
     async fn set_aside(&self, item: &Item) -> Result<()> {
-        self.engine.append(Log::Unrouted, &aside_subject(item), &item.id, item.body.clone().into()).await
+        self.engine
+            .append(Log::Unrouted, &aside_subject(item), &item.id, item.body.clone().into())
+            .await
+            .map(drop)
     }
 
     /// The person has chosen: what was set aside goes there, and for a day what follows.
@@ -352,7 +364,7 @@ pub async fn give_to(engine: &impl Engine, site: &str, id: &str, item: &Item) ->
         engine.put(Table::Routes, &media_key(media), site.to_owned().into()).await?;
     }
     let (subject, id) = (format!("in.{site}"), format!("{id}-{site}"));
-    engine.append(Log::Inbound, &subject, &id, item.body.clone().into()).await
+    engine.append(Log::Inbound, &subject, &id, item.body.clone().into()).await.map(drop)
 }
 
 /// A place that cannot be read begins anew: what is appended again has the ids that it had, or is known to the sites.
@@ -396,7 +408,7 @@ mod tests {
             limits: Limits::new(engine, Reach::new(engine, watch::channel(Arc::default()).1)),
         };
         let (_, sites) = watch::channel(Arc::new(registry));
-        let (engine, hub, came) = (engine.clone(), "hub".to_owned(), Arc::default());
+        let (engine, hub, (_, came)) = (engine.clone(), "hub".to_owned(), watch::channel(0));
         Arc::new(Router { engine, hub, sites, asker, machine: Arc::new(SystemMachine), came })
     }
 
