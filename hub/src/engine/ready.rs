@@ -3,24 +3,28 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-/// A new cluster has no leader for some seconds, and after a log is made its nodes hear of that one after the other: until then one
-/// answers that there is no such log.
-const TRIES: usize = 10;
+use tokio::time::Instant;
+
+/// A new cluster has no leader for some seconds, on a slow machine for half a minute; and after a log is made its nodes hear of that
+/// one after the other: until then one answers that there is no such log.
+const WITHIN: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Asks again when it fails; the last failure when all have.
+/// Asks again when it fails; the last failure when a minute is over.
 pub async fn until_ready<T, E: Display, F>(what: impl Fn() -> F) -> Result<T, E>
 where
     F: Future<Output = Result<T, E>>,
 {
-    for _ in 1..TRIES {
+    let end = Instant::now() + WITHIN;
+    loop {
         match what().await {
-            Ok(made) => return Ok(made),
-            Err(error) => tracing::info!("the engine is not ready ({error:#}); trying again in a second"),
+            Err(error) if Instant::now() < end => {
+                tracing::info!("the engine is not ready ({error:#}); trying again in a second");
+            }
+            done => return done,
         }
         tokio::time::sleep(PAUSE).await;
     }
-    what().await
 }
 
 #[cfg(test)]
@@ -43,6 +47,6 @@ mod tests {
         assert_eq!(until_ready(ready_at(3)).await, Ok(3));
         asked.set(0);
         assert_eq!(until_ready(ready_at(usize::MAX)).await, Err("no stream found"));
-        assert_eq!(asked.get(), TRIES);
+        assert_eq!(asked.get(), 61, "once a second");
     }
 }

@@ -354,7 +354,7 @@ impl Hub {
 
     pub fn wait_ready(&self) {
         let url = self.url("/readyz");
-        wait_or_show(60, "the hub", || self.log(), || ureq::get(&url).call().ok());
+        wait_or_show(90, "the hub", || self.log(), || ureq::get(&url).call().ok());
     }
 
     /// SIGKILL.
