@@ -1,5 +1,6 @@
 //! The accept loop over hyper. A thousand sites each hold a request open, so that its bound is another than the gateway's.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,15 +50,19 @@ pub async fn serve(
         drop(stream.set_nodelay(true)); // an answer of 20 bytes must not wait for more
         let (service, stop) = (TowerToHyperService::new(routes.clone()), stop.clone());
         let tls = certificate.as_ref().map(Certificate::acceptor);
-        open.spawn(async move {
-            match tls {
-                None => answer(stream, service, stop).await,
-                Some(tls) => match tokio::time::timeout(HANDSHAKE_DEADLINE, tls.accept(stream)).await {
+        let answered: Pin<Box<dyn Future<Output = ()> + Send>> = match tls {
+            None => Box::pin(answer(stream, service, stop)),
+            // Of its own: else a connection without it would take the room of one with it.
+            Some(tls) => Box::pin(async move {
+                match tokio::time::timeout(HANDSHAKE_DEADLINE, tls.accept(stream)).await {
                     Ok(Ok(stream)) => answer(stream, service, stop).await,
                     Ok(Err(error)) => tracing::debug!(%error, "somebody did not agree on TLS"),
                     Err(_) => tracing::debug!("somebody took too long to agree on TLS"),
-                },
-            }
+                }
+            }),
+        };
+        open.spawn(async move {
+            answered.await;
             drop(place);
         });
     }
