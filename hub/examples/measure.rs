@@ -407,21 +407,25 @@ impl Rig {
     }
 }
 
+/// By its name, which the first argument may be.
+type Part = (&'static str, fn(&Rig));
+
 fn main() {
     let mut rig = rig();
     println!("| what | budget | measured | floor |\n|---|---|---:|---:|");
     let only = std::env::args().nth(1);
-    if only.is_none() || only.as_deref() == Some("idle") {
-        rig.idle_sites();
-    }
-    if only.is_none() || only.as_deref() == Some("throughput") {
-        rig.throughput();
+    let parts: [Part; 4] = [
+        ("idle", Rig::idle_sites),
+        ("throughput", Rig::throughput),
+        ("webhooks", Rig::webhooks),
+        ("sends", Rig::sends),
+    ];
+    for (_, measure) in parts.iter().filter(|(name, _)| only.as_deref().is_none_or(|only| only == *name)) {
+        measure(&rig);
     }
     if only.is_some() {
         return;
     }
-    rig.webhooks();
-    rig.sends();
     rig.gap("a hub is killed: no acknowledgement for", "≤ 2 s", 0, |rig| {
         rig.hubs[0].kill();
         rig.hubs[0].up();

@@ -33,9 +33,10 @@ const BODIES: usize = 32;
 const AT_A_TIME: usize = 32;
 /// Between two looks when nobody said that something came: what was said may be lost.
 const LOOK: Duration = Duration::from_secs(1);
-/// A replica that is behind has what was said to have come some milliseconds later.
-const SOON: Duration = Duration::from_millis(3);
-const SOON_LOOKS: u32 = 30;
+/// A replica that is behind has what was said to have come some milliseconds later. Each pause is twice the one before, an eighth of
+/// a second together.
+const SOON: Duration = Duration::from_millis(1);
+const SOON_LOOKS: u32 = 7;
 /// Said by the hub that has kept a body, to whichever hub routes.
 pub const CAME: &str = "came";
 
@@ -111,7 +112,7 @@ impl<E: Engine, Q: Questions<E>> Router<E, Q> {
         let mut place: Place = read(&row.value);
         let time = || self.machine.both().steady;
         let mut noted = time();
-        let (mut given, mut came, mut soon) = (0, self.came.clone(), SOON_LOOKS);
+        let (mut given, mut came, mut looks) = (0, self.came.clone(), 0);
         let mut bodies: Vec<Appended> = Vec::new();
         loop {
             let after = bodies.last().map_or(place.sequence, |raw| raw.sequence);
@@ -124,12 +125,13 @@ impl<E: Engine, Q: Questions<E>> Router<E, Q> {
                 (row.revision, noted, given) = (revision, time(), 0);
             }
             if is_all {
-                let is_behind = *came.borrow_and_update() > after && soon > 0;
-                soon = soon.saturating_sub(1);
+                let is_behind = *came.borrow_and_update() > after && looks < SOON_LOOKS;
+                let pause = if is_behind { SOON * 2_u32.pow(looks) } else { LOOK };
+                looks += u32::from(is_behind);
                 tokio::select! {
                     biased; // as a simulation repeats it
-                    Ok(()) = came.changed() => soon = SOON_LOOKS,
-                    () = self.machine.sleep(if is_behind { SOON } else { LOOK }) => {}
+                    Ok(()) = came.changed() => looks = 0,
+                    () = self.machine.sleep(pause) => {}
                 }
             }
         }
