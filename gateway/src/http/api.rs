@@ -280,7 +280,11 @@ async fn change(
 pub struct Event {
     #[cfg_attr(
         test,
-        schemars(length(min = 1), regex(pattern = r"^[^$+#\u0000][^+#\u0000]*$"), example = "pos/3/paper")
+        schemars(
+            length(min = 1),
+            regex(pattern = r"^(?!bellwire/device/)[^$+#\u0000][^+#\u0000]*$"),
+            example = "pos/3/paper"
+        )
     )]
     topic: String,
     /// JSON, or a text as it is.
