@@ -16,7 +16,7 @@ mod processes;
 mod scripted;
 
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
@@ -68,6 +68,14 @@ pub fn wait_or_show<T>(
         assert!(Instant::now() < end, "waited {seconds} s for {what}\n{}", shown());
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// What shows a program another time, as `LD_PRELOAD`: the command `faketime` stays between, and what it started outlives it.
+#[must_use]
+pub fn libfaketime() -> String {
+    let found = ["x86_64", "aarch64"]
+        .map(|machine| format!("/usr/lib/{machine}-linux-gnu/faketime/libfaketimeMT.so.1"));
+    found.into_iter().find(|path| Path::new(path).exists()).expect("libfaketime; tests/run installs it")
 }
 
 /// A program of the system that a test needs; absent, the test fails and says how to get it.

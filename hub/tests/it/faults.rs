@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use bellwire::time::{Clock, SystemClock};
 use bellwire_hub::engine::{Engine as _, JetStream, Log};
 use bellwire_hub::settings::Settings;
 use bellwire_hub::sites::{self, People, Site};
@@ -123,6 +124,11 @@ fn clocks_that_differ_by_five_minutes_lose_nothing() {
     two.hubs[1].kill();
     two.hubs[1].up_ahead();
     two.hubs[1].wait_ready();
+    let ahead = (SystemClock.now() + Duration::from_secs(240)).rfc3339();
+    assert!(
+        two.hubs[1].log().lines().any(|line| line.starts_with('2') && line > ahead.as_str()),
+        "its clock is ahead"
+    );
     let from = NINO.trim_start_matches('+');
     for at in 0..30 {
         post_body(&two.proxy.url(""), &webhook(&json!([hello(&format!("wamid.{at:03}"), from)])));

@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bellwire_tests::{PHONE_NUMBER_ID, Site, free_port, get_json, post_json, wait_for, wait_or_show};
+use bellwire_tests::{
+    PHONE_NUMBER_ID, Site, free_port, get_json, libfaketime, post_json, wait_for, wait_or_show,
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -341,9 +343,12 @@ impl Hub {
 
     /// With a clock that is five minutes ahead.
     pub fn up_ahead(&mut self) {
-        let mut command = Command::new("faketime");
-        command.args(["-f", "+5m"]).arg(program("bellwire-hub")).args(["run", "--config"]);
-        command.arg(self.settings()).env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        let mut command = Command::new(program("bellwire-hub"));
+        command.args(["run", "--config"]).arg(self.settings());
+        command
+            .env("LD_PRELOAD", libfaketime())
+            .env("FAKETIME", "+5m")
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
         self.process = Some(spawn(&mut command, &self.folder.path().join("log")));
     }
 

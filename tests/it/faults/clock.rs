@@ -1,10 +1,10 @@
 //! A clock that is unset, or jumps. libfaketime stands between the program and the kernel; its monotonic clock stays true,
 //! as the kernel's does.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use bellwire_tests::{Broker, Gateway, Simulator, Site, bellwire, wait_for};
+use bellwire_tests::{Broker, Gateway, Simulator, Site, bellwire, libfaketime, wait_for};
 use serde_json::json;
 
 use super::warm;
@@ -24,10 +24,7 @@ impl Watch {
     }
 
     pub fn start(&self, site: &Site) -> Gateway {
-        let found = ["x86_64", "aarch64"]
-            .map(|machine| format!("/usr/lib/{machine}-linux-gnu/faketime/libfaketimeMT.so.1"));
-        let library =
-            found.iter().find(|path| Path::new(path).exists()).expect("libfaketime; tests/run installs it");
+        let library = libfaketime();
         let file = self.0.to_string_lossy();
         let environment = [
             ("LD_PRELOAD", library.as_str()),
