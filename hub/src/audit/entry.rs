@@ -8,6 +8,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::engine::json;
 use crate::incoming::person_key;
 use crate::out::Outgoing;
 use crate::sites::person;
@@ -96,7 +97,7 @@ impl Head {
             notes,
             heads,
         };
-        let body = Bytes::from(serde_json::to_vec(&entry).unwrap_or_default());
+        let body = json(&entry);
         let head = Self { number: entry.number, hash: hash(&body), at: entry.at, sequence: 0 };
         (body, head)
     }

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::entry::{Entry, Head, Note, hash};
 use super::verify::subject;
-use crate::engine::{Engine, JetStream, Log, Result, Table, Unavailable, rows};
+use crate::engine::{Engine, JetStream, Log, Result, Table, Unavailable, json, rows};
 use crate::sites::random_hex;
 
 /// What came in this time is one entry: at 80 messages a second eight, and an append less than every tenth of a second.
@@ -113,8 +113,7 @@ impl Chain {
     }
 
     async fn keep_head(&self) -> Result<()> {
-        let head = serde_json::to_vec(&self.head).unwrap_or_default();
-        self.engine.put(Table::Heads, &self.name, head.into()).await
+        self.engine.put(Table::Heads, &self.name, json(&self.head)).await
     }
 
     /// Until the engine has it.
@@ -195,9 +194,7 @@ pub async fn command(engine: &JetStream, note: Note) -> Result<()> {
         }
         let entry = head.next(COMMANDS, vec![note.clone()], BTreeMap::new(), SystemClock.now());
         if let Some(head) = append(engine, COMMANDS, &head, &entry).await? {
-            return engine
-                .put(Table::Heads, COMMANDS, serde_json::to_vec(&head).unwrap_or_default().into())
-                .await;
+            return engine.put(Table::Heads, COMMANDS, json(&head)).await;
         }
         sleep(Duration::from_millis(100)).await; // another command; a replica that is behind has it a moment later
     }

@@ -17,6 +17,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde::Serialize;
 use tokio::sync::mpsc;
 
 pub use bench::{IN_FLIGHT, bench};
@@ -233,6 +234,11 @@ pub trait Engine: Clone + Send + Sync + 'static {
     fn watch(&self, table: Table) -> impl Future<Output = Result<(usize, mpsc::Receiver<Change>)>> + Send;
     /// Where a log ends: one question for all sites that wait at a hub.
     fn last(&self, log: Log) -> impl Future<Output = Result<Last>> + Send;
+}
+
+/// As rows, entries of the audit and what hubs tell each other are written.
+pub fn json(value: &impl Serialize) -> Bytes {
+    serde_json::to_vec(value).unwrap_or_default().into()
 }
 
 /// Reads a row, lets `change` make another of it and writes that, until nobody came in between. `change` returns `None` to leave

@@ -51,7 +51,8 @@ async fn answer(
     let endpoint = hub.endpoint(&caller, version, number)?;
     let held = hub.bodies.read(body, FROM_SITE_MAX).await?;
     let body = held.bytes.clone();
-    if is_read_mark(&body) {
+    let (is_read_mark, is_template) = kind(&body);
+    if is_read_mark {
         return Ok(hub.forward(&endpoint, Method::POST, &format!("{number}/messages"), body).await);
     }
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
@@ -72,7 +73,7 @@ async fn answer(
         site: &caller.name,
         quota: &caller.site.quota,
         to: &out.to,
-        is_template: is_template(&body),
+        is_template,
         body,
     };
     let what = send_once(&hub.engine, &request, &caller.name, &out, &nonce).await;
@@ -114,10 +115,8 @@ fn later(scope: Scope, why: &str, retry_after: Duration) -> Response {
         .into_response()
 }
 
-fn is_template(body: &[u8]) -> bool {
-    serde_json::from_slice::<Value>(body).is_ok_and(|json| json["type"] == "template")
-}
-
-fn is_read_mark(body: &[u8]) -> bool {
-    serde_json::from_slice::<Value>(body).is_ok_and(|json| json["status"] == "read" && json["to"].is_null())
+/// Whether it is a mark of read, and whether a template. What is no JSON is neither; `Outgoing` says so.
+fn kind(body: &[u8]) -> (bool, bool) {
+    let message: Value = serde_json::from_slice(body).unwrap_or_default();
+    (message["status"] == "read" && message["to"].is_null(), message["type"] == "template")
 }

@@ -14,7 +14,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::{Caller, HUB, Hub, WEBHOOK_MAX, no_such_token};
-use crate::engine::{Engine, Log, Table};
+use crate::engine::{self, Engine, Log, Table};
 use crate::incoming::{came, wait};
 use crate::out::is_tag;
 use crate::settings::Number;
@@ -158,8 +158,7 @@ async fn see(hub: &Hub, caller: &Caller, headers: &HeaderMap, position: &Positio
         waiting: position.waiting,
         oldest: position.oldest,
     };
-    let row = serde_json::to_vec(&seen).unwrap_or_default();
-    if let Err(error) = hub.engine.put(Table::Seen, &caller.name, row.into()).await {
+    if let Err(error) = hub.engine.put(Table::Seen, &caller.name, engine::json(&seen)).await {
         tracing::debug!(%error, "the last poll of a site was not recorded");
     }
 }

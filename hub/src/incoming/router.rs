@@ -17,7 +17,7 @@ use super::question::{Questions, chosen, is_receipt};
 use super::route::{Facts, Route, route};
 use super::split::{Item, split};
 use super::{media_key, person_key, route_key};
-use crate::engine::{Appended, Engine, Log, Result, Row, Signals, Table};
+use crate::engine::{Appended, Engine, Log, Result, Row, Signals, Table, json};
 use crate::out::tag;
 use crate::sites::{Registry, Wrote};
 
@@ -372,10 +372,6 @@ pub async fn give_to(engine: &impl Engine, site: &str, id: &str, item: &Item) ->
 /// A place that cannot be read begins anew: what is appended again has the ids that it had, or is known to the sites.
 fn read(value: &[u8]) -> Place {
     serde_json::from_slice(value).unwrap_or_default()
-}
-
-fn json(value: &impl Serialize) -> Bytes {
-    serde_json::to_vec(value).unwrap_or_default().into()
 }
 
 #[cfg(test)]

@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use bellwire::contact::severity::Severity;
 use bellwire::time::Timestamp;
-use bytes::Bytes;
 
 use super::request::Outgoing;
 use super::sent::{Answer, Sent, Step, step};
-use crate::engine::{Engine, Result, Row, Table};
+use crate::engine::{Engine, Result, Row, Table, json};
 use crate::pace::{Refused, Scope};
 use crate::sites::Wrote;
 
@@ -208,10 +207,6 @@ fn row_of(out: &Outgoing, nonce: &str) -> Sent {
 
 fn read(row: &Row) -> Option<Sent> {
     serde_json::from_slice(&row.value).ok()
-}
-
-fn json(value: &impl serde::Serialize) -> Bytes {
-    serde_json::to_vec(value).unwrap_or_default().into()
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use bellwire::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Refused, Scope};
-use crate::engine::{Engine, Result, Table, Unavailable};
+use crate::engine::{Engine, Result, Table, Unavailable, json};
 use crate::incoming::person_key;
 
 /// Of the burst only critical messages have the last ten: the infos of one site never hold up another's fire alarm. They also have
@@ -144,7 +144,7 @@ impl<E: Engine> Pairs<E> {
 
     /// `None`: another hub came first, or the row has ended.
     async fn write(&self, key: &str, known: Option<Known>, until: Timestamp) -> Result<Option<u64>> {
-        let row = serde_json::to_vec(&Owes { until: until.0 }).unwrap_or_default().into();
+        let row = json(&Owes { until: until.0 });
         match known {
             Some(known) => self.engine.update(Table::Pairs, key, row, known.revision).await,
             None => self.engine.create(Table::Pairs, key, row).await,

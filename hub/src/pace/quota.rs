@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{Refused, Scope};
-use crate::engine::{Engine, Table, change};
+use crate::engine::{Engine, Table, change, json};
 use crate::sites::Quota;
 
 /// A day's quota is taken from the engine in fifty parts, so that two hubs do not change one row for each message: with many
@@ -102,7 +102,7 @@ impl<E: Engine> Quotas<E> {
             let messages = if row.day == today { row.messages } else { 0 };
             part.store((most / PARTS).max(1).min(most.saturating_sub(messages)), Ordering::Relaxed);
             let taken = Taken { day: today, messages: messages + part.load(Ordering::Relaxed) };
-            (part.load(Ordering::Relaxed) > 0).then(|| serde_json::to_vec(&taken).unwrap_or_default().into())
+            (part.load(Ordering::Relaxed) > 0).then(|| json(&taken))
         });
         match taken.await {
             Ok(true) => {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, oneshot};
 
 use super::{Beat, Pace};
-use crate::engine::Signals;
+use crate::engine::{Signals, json};
 use crate::settings::Number;
 
 /// The request itself may take 30 s at Meta, and the site gives up on an answer after 30: so no longer than this here.
@@ -185,7 +185,7 @@ impl Line {
             };
             let Some(message) = message else {
                 let told = Told { hub: hub.clone(), beat: self.lock().pace.beat(now()) };
-                signals.say(&subject, serde_json::to_vec(&told).unwrap_or_default().into()).await;
+                signals.say(&subject, json(&told)).await;
                 continue;
             };
             match serde_json::from_slice::<Told>(&message.payload) {

@@ -1,11 +1,8 @@
 //! How a site gets its token: a person makes a code, the site changes it for a token within an hour, once. The code is worth
 //! nothing afterwards, and nobody has seen the token but the site.
 
-use bytes::Bytes;
-use serde::Serialize;
-
 use super::{People, Quota, Site, digest, person};
-use crate::engine::{Engine, Table, Unavailable, change};
+use crate::engine::{Engine, Table, Unavailable, change, json};
 
 #[derive(Debug, thiserror::Error)]
 pub enum EnrolError {
@@ -92,10 +89,6 @@ async fn changed(engine: &impl Engine, name: &str, with: impl Fn(Site) -> Site) 
         Some(json(&with(site)))
     });
     if written.await? { Ok(()) } else { Err(EnrolError::NoSite(name.to_owned())) }
-}
-
-pub(super) fn json(value: &impl Serialize) -> Bytes {
-    serde_json::to_vec(value).unwrap_or_default().into()
 }
 
 #[cfg(test)]

@@ -5,9 +5,8 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
-use super::enrol::json;
 use super::{People, Site, Wrote, person};
-use crate::engine::{Engine, Result, Table, change};
+use crate::engine::{Engine, Result, Table, change, json};
 use crate::incoming::{person_key, route_key};
 
 /// As many in one request; a site makes several of them.

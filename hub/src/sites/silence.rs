@@ -11,7 +11,7 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use super::{Registry, SeenSites};
-use crate::engine::{Engine, Log, Result, Table};
+use crate::engine::{self, Engine, Log, Result, Table};
 use crate::settings::Silent;
 
 /// A row of the table `Router`: of which sites somebody was told.
@@ -106,7 +106,7 @@ async fn tell(
         let (subject, id) = (format!("in.{site}"), format!("silent-{revision}-{site}"));
         engine.append(Log::Inbound, &subject, &id, body.to_string().into()).await?;
     }
-    let now_told = serde_json::to_vec(silent).unwrap_or_default().into();
+    let now_told = engine::json(silent);
     match row {
         Some(row) => engine.update(Table::Router, KEY, now_told, row.revision).await?,
         None => engine.create(Table::Router, KEY, now_told).await?,

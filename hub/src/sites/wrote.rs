@@ -7,6 +7,8 @@ use bellwire::time::Timestamp;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::engine::json;
+
 /// A person's own words are answered for so long (Meta's customer service window), and the engine keeps a row as long.
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 /// A row is not written for each message of a flood.
@@ -31,21 +33,17 @@ impl Wrote {
         }
         self.0.insert(site.to_owned(), now.0);
         self.0.retain(|_, at| is_within(*at, now, DAY));
-        Some(self.row())
+        Some(json(&self))
     }
 
     /// The row without that site; `None`: it is not in it.
     #[must_use]
     pub fn without(mut self, site: &str) -> Option<Bytes> {
-        self.0.remove(site).map(|_| self.row())
+        self.0.remove(site).map(|_| json(&self))
     }
 
     pub fn sites(&self, now: Timestamp) -> impl Iterator<Item = &String> {
         self.0.iter().filter(move |(_, at)| is_within(**at, now, DAY)).map(|(site, _)| site)
-    }
-
-    fn row(&self) -> Bytes {
-        serde_json::to_vec(self).unwrap_or_default().into()
     }
 }
 
